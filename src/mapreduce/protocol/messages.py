@@ -1,0 +1,393 @@
+"""The messages between workers, clients and the coordinator: types only, pure.
+
+JSON on the wire (so that `curl` reads it). A request is checked by decoding it into its type, with bounds. The version
+is in every `register`; one release of skew works, more is refused in words (`PROTOCOL_VERSION`, `OLDEST_PROTOCOL`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mapreduce.model import JobSpec
+
+PROTOCOL_VERSION: Final = 1
+OLDEST_PROTOCOL: Final = 1
+
+TaskKind = Literal["map", "reduce"]
+
+Index = Annotated[int, Meta(ge=0, le=100_000_000)]
+Attempt = Annotated[int, Meta(ge=1, le=65_535)]
+Epoch = Annotated[int, Meta(ge=1, le=1 << 53)]
+JobId = Annotated[int, Meta(ge=1, le=1 << 53)]
+#: An unsigned 64-bit digest (xxh3).
+Digest64 = Annotated[int, Meta(ge=0)]  # msgspec bounds stop at 2**63; the decoder refuses what is beyond 64 bits itself
+Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+WorkerName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$")]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Common settings of all messages. Unknown fields are ignored: a newer peer may send more."""
+
+
+class AttemptId(Message, array_like=False):
+    """One numbered try at a task. `epoch` is that of the coordinator which granted it, and part of its identity."""
+
+    job: JobId
+    kind: TaskKind
+    index: Index
+    attempt: Attempt
+    epoch: Epoch
+
+    @property
+    def task(self) -> str:
+        """The task's name as people write it, `map-3`."""
+        return f"{self.kind}-{self.index}"
+
+    @property
+    def stem(self) -> str:
+        """The base of every file name that belongs to this attempt; unique for ever within its job."""
+        return f"{self.kind}-{self.index:05d}.e{self.epoch}.a{self.attempt}"
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.index}/attempt-{self.attempt}"
+
+
+class FileRange(Message):
+    """The records of one file that *start* in `start <= offset < end`; `end` is the file's size at the last range.
+
+    A compressed file is one range over its compressed bytes.
+    """
+
+    path: Annotated[str, Meta(min_length=1, max_length=4_096)]
+    start: Count
+    end: Count
+    size: Count
+    """Size of the whole file in bytes when the job was planned, to notice one that changed."""
+    mtime_ns: int = 0
+    """Modification time when the job was planned."""
+
+
+class Split(Message):
+    """The input of one map task: ranges of files that all belong to one entry of `spec.inputs`."""
+
+    input: Annotated[int, Meta(ge=0, le=10_000)]
+    files: tuple[FileRange, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of input in this split, compressed where the file is."""
+        return sum(part.end - part.start for part in self.files)
+
+
+# ---------------------------------------------------------------------------------------------- what an attempt made
+
+
+class PartitionSize(Message, array_like=True):
+    """What one map attempt made for one partition; partitions without records are left out."""
+
+    partition: Index
+    bytes: Count
+    records: Count
+
+
+class TaskOutput(Message):
+    """The result of one successful attempt, as committed."""
+
+    bytes: Count = 0
+    """Size of the run or output file; 0 with `has_file` False: nothing was written and no file exists."""
+    records: Count = 0
+    """Records in the file: groups for a run, lines for an output."""
+    digest: Digest64 = 0
+    """Map: xxh3-64 over the logical content of the run (see `dataplane.runs`). Output: xxh3-64 of the file's bytes."""
+    has_file: bool = False
+    partitions: tuple[PartitionSize, ...] = ()
+    input_records: Count = 0
+    input_bytes: Count = 0
+    counters: dict[str, int] = {}
+    key_type: str = ""
+    """Output only: the one type of all keys ("str", "int", ...), "mixed", or "" without records."""
+    is_sorted: bool = False
+    """Output only: keys are in ascending order."""
+    step_s: dict[str, float] = {}
+    """Seconds by step (read, map, spill, merge, reduce, write, ...), for benchmarks and the page."""
+    warnings: dict[str, int] = {}
+    """Counts of things worth a line in the summary, such as `text_separator_in_key`."""
+
+
+FailureClass = Literal["user", "memory", "timeout", "crash", "lost", "disruption", "input", "unstorable", "run-lost", "system"]
+"""Why an attempt ended without a result.
+
+user: the functions raised, or misused the interface. memory, timeout: the executor was ended for it. crash: the executor
+died by itself (segfault, exit). lost: its worker fell silent. disruption: its worker was told to go. input: an input is
+unreadable or changed. unstorable: a key or value has no storable type. run-lost: a map's output could not be read. system:
+the worker's own disk or network failed. `input` and `unstorable` fail the job at once; `lost` has its own cap;
+`disruption` and `run-lost` count against nothing.
+"""
+
+
+class LostRun(Message):
+    """One run that a reducer could not read."""
+
+    map: AttemptId
+    problem: Annotated[str, Meta(max_length=1_000)]
+
+
+class Failure(Message):
+    """Why an attempt failed, in a form that reaches the user."""
+
+    failure_class: FailureClass
+    message: Annotated[str, Meta(max_length=8_192)]
+    traceback: Annotated[str, Meta(max_length=65_536)] = ""
+    """From the first frame of the user's code."""
+    record: Annotated[str, Meta(max_length=4_096)] = ""
+    """Where the record at fault lies: `path, byte 1234: <start of the record>`."""
+    lost_runs: Annotated[tuple[LostRun, ...], Meta(max_length=1_000)] = ()
+
+
+# ----------------------------------------------------------------------------------------------------- worker calls
+
+
+class Commit(Message, tag="commit", tag_field="type"):
+    """Asks that this attempt's output become the task's."""
+
+    id: AttemptId
+    output: TaskOutput
+    run_s: float = 0.0
+    """Seconds the attempt ran."""
+
+
+class Fail(Message, tag="fail", tag_field="type"):
+    """Reports that this attempt ended without a result."""
+
+    id: AttemptId
+    failure: Failure
+    run_s: float = 0.0
+
+
+class Release(Message, tag="release", tag_field="type"):
+    """Gives a lease back: the attempt was not run (take-back acknowledged), or not to its end (worker leaves)."""
+
+    id: AttemptId
+    was_started: bool = False
+
+
+Finished = Commit | Fail | Release
+
+
+class RegisterRequest(Message):
+    """A worker joins, or comes back to a restarted coordinator with the attempts it still holds."""
+
+    worker: WorkerName
+    slots: Annotated[int, Meta(ge=1, le=1_024)]
+    protocol: int
+    held: Annotated[tuple[AttemptId, ...], Meta(max_length=100_000)] = ()
+    serve_url: Annotated[str, Meta(max_length=1_024)] = ""
+    """Base URL under which this worker serves its runs (Peer shuffle)."""
+
+
+class RegisterReply(Message):
+    """What a worker needs in order to take part."""
+
+    epoch: Epoch
+    session: str
+    """Token for all further calls, bound to worker and epoch."""
+    lease_s: float
+    heartbeat_s: float
+    keep: tuple[AttemptId, ...] = ()
+    """Those of `held` that are still leased to this worker; all others must be dropped unseen."""
+    call: int = 0
+    """Highest call number seen from this worker; the next `next` must be higher."""
+
+
+class NextRequest(Message):
+    """Commits what is finished and takes the next small batch, in one call. One is outstanding for each worker."""
+
+    epoch: Epoch
+    worker: WorkerName
+    call: Annotated[int, Meta(ge=1, le=1 << 53)]
+    """Rises by one with each new call; the same number again means a repeat and gets the same answer."""
+    finished: Annotated[tuple[Finished, ...], Meta(max_length=10_000)] = ()
+    want: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """Slots that are free, or will be: 0 takes nothing."""
+    wait_s: Annotated[float, Meta(ge=0, le=60)] = 0.0
+    """How long the call may wait for a task. A call that reports something finished is answered at once."""
+
+
+class Assignment(Message):
+    """One leased attempt and all that the worker cannot read from the job's definition."""
+
+    id: AttemptId
+    split: Split | None = None
+    """Input of a map task."""
+    budget_bytes: Count = 0
+    """Memory for grouping; part of the grant, because spill points (hence a run's digest) depend on it."""
+    is_traced: bool = False
+    """An earlier attempt died without a word: write each record's place to the trace before running it."""
+
+
+class Verdict(Message):
+    """What became of one entry of `finished`."""
+
+    id: AttemptId
+    accepted: bool
+    reason: str = ""
+
+
+class NextReply(Message):
+    """Verdicts for all that was finished (in order), then new work."""
+
+    epoch: Epoch
+    verdicts: tuple[Verdict, ...] = ()
+    tasks: tuple[Assignment, ...] = ()
+    is_done: bool = False
+    """No job is left and this coordinator's host wants its workers to end: exit 0."""
+
+
+class HeartbeatRequest(Message):
+    """Renews the worker's lease and says what it holds."""
+
+    epoch: Epoch
+    worker: WorkerName
+    running: Annotated[tuple[AttemptId, ...], Meta(max_length=10_000)] = ()
+    """Attempts whose execution has begun."""
+    queued: Annotated[tuple[AttemptId, ...], Meta(max_length=100_000)] = ()
+    """Attempts leased and not begun."""
+
+
+class HeartbeatReply(Message):
+    """Orders for the worker."""
+
+    epoch: Epoch
+    heartbeat_s: float
+    cancel: tuple[AttemptId, ...] = ()
+    """End these now: their leases are over (job cancelled, or readers of a run that changed)."""
+    take_back: tuple[AttemptId, ...] = ()
+    """Give these back by a `Release` if they have not begun; counts only once acknowledged."""
+    is_drain: bool = False
+    """Take nothing more."""
+
+
+class RunRef(Message):
+    """One committed map output that a reducer has to read."""
+
+    map: AttemptId
+    bytes: Count
+    digest: Digest64
+    url: str = ""
+    """Peer: where to fetch it; empty: it lies in the job's runs folder under `map.stem`."""
+
+
+class RunsPage(Message):
+    """A page of the runs a reducer must read, in order of map index; maps without output are left out."""
+
+    runs: tuple[RunRef, ...]
+    next: int | None = None
+    """Map index to ask for next, or None at the end."""
+
+
+class JobDefinition(Message):
+    """Everything about a job that its tasks share; fetched once by each worker."""
+
+    job: JobId
+    name: str
+    spec: JobSpec
+    code: str
+    """sha256 of the code bundle."""
+    maps: Count
+    partitions: Count
+    """R; 0 for a map-only job."""
+    runs_dir: str
+    """Folder of run files, named `<stem>.run`."""
+    attempts_dir: str
+    """Folder of attempts' output files, named `<stem>.out`, in the same file system as the output."""
+    trace_dir: str
+    """Folder of record traces, named `<stem>.trace`."""
+
+
+# ----------------------------------------------------------------------------------------------------- client calls
+
+
+class SubmitRequest(Message):
+    """A new job. Its code bundle has been put before."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=253)]
+    spec: JobSpec
+    code: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class SubmitReply(Message):
+    """The new job's id."""
+
+    job: JobId
+
+
+JobState = Literal["Queued", "Planning", "Mapping", "Reducing", "Committing", "Complete", "Failed", "Cancelled"]
+FINAL_STATES: Final = frozenset({"Complete", "Failed", "Cancelled"})
+
+
+class TaskCounts(Message):
+    """How far one phase is."""
+
+    total: int = 0
+    running: int = 0
+    committed: int = 0
+    attempts_failed: int = 0
+
+
+class FailureSample(Message):
+    """One failed attempt, for people."""
+
+    id: AttemptId
+    failure: Failure
+    at: float
+    """UTC, seconds since 1970."""
+    worker: str = ""
+
+
+class JobStatus(Message):
+    """A job as its users see it."""
+
+    job: JobId
+    name: str
+    state: JobState
+    reason: str = ""
+    message: str = ""
+    maps: TaskCounts = TaskCounts()
+    reduces: TaskCounts = TaskCounts()
+    maps_remade: int = 0
+    workers: int = 0
+    """Workers now registered at the coordinator."""
+    counters: dict[str, int] = {}
+    warnings: dict[str, int] = {}
+    input_bytes: int = 0
+    output: str = ""
+    output_records: int = 0
+    output_bytes: int = 0
+    submitted_at: float = 0.0
+    started_at: float = 0.0
+    finished_at: float = 0.0
+    failures: tuple[FailureSample, ...] = ()
+    resumed_maps: int = 0
+    """Maps that were already committed when this incarnation of the coordinator took the job up."""
+    resumed_reduces: int = 0
+
+
+class StatusList(Message):
+    """All jobs of one coordinator, in order of submission."""
+
+    jobs: tuple[JobStatus, ...]
+    epoch: Epoch
+    sequence: int
+
+
+class ErrorReply(Message):
+    """Body of every answer with a status of 400 and above."""
+
+    code: str
+    """Stable, for programs: `epoch-changed`, `unknown-worker`, `stale-call`, `bad-request`, `unauthorized`, ..."""
+    message: str
+    """For people."""
+    epoch: int = 0
