@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint bench bench-peers clean
 
 setup: $(VENV)/.ready
 
@@ -12,3 +12,27 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# Checks without tests.
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Every check, then every test; TESTS= gives pytest other arguments.
+test: lint
+	$(BIN)/pytest $(TESTS)
+
+# One suite of benchmarks as JSON: make bench SUITE=keys ARGS='--size-mib 64 --runs 3'
+SUITE ?= wordcount
+bench: setup
+	$(BIN)/python benchmarks/run.py --suite $(SUITE) $(ARGS)
+
+# The peers that benchmarks compare with, into an environment of their own outside this checkout.
+bench-peers: setup
+	$(BIN)/python benchmarks/peers/install.py
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-out
+	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
