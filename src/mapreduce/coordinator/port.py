@@ -1,0 +1,108 @@
+"""What the HTTP edge needs of the coordinator, as a Protocol: no HTTP on that side of it, no scheduling on this one.
+
+Every method raises `refusals.Refused` for what it does not do, and returns only what is durable. Names that come from a
+path (`stem`, `task`, `name`) are data for the service to look up; the edge never builds a path of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from mapreduce.protocol.messages import (
+    HeartbeatReply,
+    HeartbeatRequest,
+    JobDefinition,
+    JobStatus,
+    NextReply,
+    NextRequest,
+    RegisterReply,
+    RegisterRequest,
+    RunsPage,
+    StatusList,
+    SubmitReply,
+    SubmitRequest,
+)
+
+
+class CoordinatorService(Protocol):
+    """One incarnation of a coordinator."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch this incarnation claimed."""
+        ...
+
+    @property
+    def failed(self) -> asyncio.Future[None]:
+        """Done, with the reason, once the log failed or a newer incarnation took over; then nothing works any more."""
+        ...
+
+    async def register(self, request: RegisterRequest, /) -> RegisterReply:
+        """Let a worker join or come back. The reply's `session` is empty: the edge makes it."""
+        ...
+
+    async def next(self, request: NextRequest, /) -> NextReply:
+        """Judge what is finished and give new work. Safe to cancel at any await."""
+        ...
+
+    async def heartbeat(self, request: HeartbeatRequest, /) -> HeartbeatReply:
+        """Renew a worker's leases. Safe to cancel at any await."""
+        ...
+
+    async def submit(self, request: SubmitRequest, /) -> SubmitReply:
+        """Queue a job."""
+        ...
+
+    async def cancel(self, job: int, /) -> JobStatus:
+        """End a job without output; one that has ended stays as it is."""
+        ...
+
+    async def status(self, job: int, /, *, wait_s: float = 0, after_sequence: int = 0) -> tuple[JobStatus, int]:
+        """A job's status and the sequence it shows; waits up to `wait_s` for one above `after_sequence`."""
+        ...
+
+    async def statuses(self) -> StatusList:
+        """All jobs."""
+        ...
+
+    async def definition(self, job: int, /) -> JobDefinition:
+        """What a job's tasks share."""
+        ...
+
+    async def runs(self, job: int, start: int, limit: int, /) -> RunsPage:
+        """The committed runs from map index `start` on, at most `limit`."""
+        ...
+
+    async def put_code(self, digest: str, body: bytes, /) -> None:
+        """Keep a code bundle; refused when the digest is not that of the body."""
+        ...
+
+    async def code(self, digest: str, /) -> bytes:
+        """A code bundle."""
+        ...
+
+    async def put_attempt_log(self, job: int, stem: str, body: bytes, /) -> None:
+        """Keep what an attempt printed."""
+        ...
+
+    async def task_log(self, job: int, task: str, /) -> bytes:
+        """What the attempts of a task (`map-3`) printed."""
+        ...
+
+    async def parts(self, job: int, /) -> list[str]:
+        """Names of the published parts."""
+        ...
+
+    async def part_path(self, job: int, name: str, /) -> Path:
+        """Where a published part lies; refused unless `name` is one of `parts`."""
+        ...
+
+    def subscribe(self, from_sequence: int, /) -> AsyncIterator[tuple[int, bytes]]:
+        """What happens from now on, as (sequence, JSON), after what came since `from_sequence`.
+
+        With 0, or one too old to be known, the first item is the full state.
+        """
+        ...
