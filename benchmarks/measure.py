@@ -1,0 +1,204 @@
+"""Runs one command and accounts for its whole tree of processes (Linux only).
+
+wall   monotonic clock, from the start to the end of the first process
+cpu    user and system seconds of every descendant, daemons included: this process makes itself their reaper, ends what
+       is left over and waits for it; where the kernel's sum is less than the sampled one, the sampled one
+PSS    proportional set size, sampled from /proc/PID/smaps_rollup: a page that n processes share counts 1/n in each, so
+       that sums over processes are real memory. `peak_pss_bytes` is the largest sum over the tree; `groups` the largest
+       sum of each group of processes that the caller distinguishes
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+SAMPLE_S = 0.2
+GRACE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One descendant at the moment of a sample."""
+
+    pid: int
+    parent: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one run of a command took."""
+
+    wall_s: float
+    cpu_s: float
+    peak_pss_bytes: int
+    end: str
+    """`ok`, `exit N` or `timeout`."""
+    started_at_s: float
+    """Monotonic clock at the start, the same clock for all processes of the machine."""
+    groups: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the command ended by itself with exit code 0."""
+        return self.end == "ok"
+
+
+Grouping = Callable[[Mapping[int, Process]], Mapping[int, str]]
+"""From the living descendants to the group of each, those in no group left out."""
+
+
+def run_measured(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    timeout_s: float,
+    grouping: Grouping | None = None,
+) -> Measured:
+    """Runs `command` in `folder` to its end, its stdout and stderr going to `log`; leaves no process behind."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    os.sync()  # what an earlier run left to be written is not this one's burden
+    sampler = _Sampler(grouping)
+    cpu_before_s, started_at_s = _reaped_cpu_s(), time.monotonic()
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    end = _watch(process, sampler, started_at_s + timeout_s)
+    wall_s = time.monotonic() - started_at_s
+    _end_left_overs()
+    # A daemon that ignores SIGCHLD (Spark's Python workers have one) hides its children from getrusage.
+    cpu_s = max(_reaped_cpu_s() - cpu_before_s, sampler.cpu_s)
+    return Measured(wall_s, cpu_s, sampler.peak_bytes, end, started_at_s, dict(sampler.groups))
+
+
+def _watch(process: subprocess.Popen[bytes], sampler: _Sampler, deadline_s: float) -> str:
+    gone = select.poll()
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        gone.register(descriptor, select.POLLIN)
+        while not gone.poll(SAMPLE_S * 1000):
+            sampler.sample()
+            if time.monotonic() > deadline_s:
+                for pid in _descendants():
+                    _signal(pid, signal.SIGKILL)
+                process.wait()
+                return "timeout"
+    finally:
+        os.close(descriptor)
+    code = process.wait()
+    return "ok" if code == 0 else f"exit {code}"
+
+
+class _Sampler:
+    """Sums and peaks over samples."""
+
+    def __init__(self, grouping: Grouping | None) -> None:
+        self._grouping = grouping
+        self._ticks: dict[tuple[int, str], int] = {}
+        self.peak_bytes = 0
+        self.groups: dict[str, int] = {}
+
+    @property
+    def cpu_s(self) -> float:
+        return sum(self._ticks.values()) / os.sysconf("SC_CLK_TCK")
+
+    def sample(self) -> None:
+        living = _descendants()
+        sizes = {pid: _pss_bytes(pid) for pid in living}
+        self.peak_bytes = max(self.peak_bytes, sum(sizes.values()))
+        for pid in living:
+            born, ticks = _ticks(pid)
+            if born:
+                self._ticks[pid, born] = ticks
+        if self._grouping is None:
+            return
+        sums: dict[str, int] = {}
+        for pid, group in self._grouping(living).items():
+            sums[group] = sums.get(group, 0) + sizes[pid]
+        for group, size in sums.items():
+            self.groups[group] = max(self.groups.get(group, 0), size)
+
+
+def _descendants() -> dict[int, Process]:
+    found: dict[int, Process] = {}
+    todo = [(os.getpid(), child) for child in _children(os.getpid())]
+    while todo:
+        parent, pid = todo.pop()
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        found[pid] = Process(pid, parent, command)
+        todo += [(pid, child) for child in _children(pid)]
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    children: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            children += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+    return children
+
+
+def _pss_bytes(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _ticks(pid: int) -> tuple[str, int]:
+    """Start time and clock ticks used by this process alone; the start time tells a reused pid."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return "", 0
+    return fields[19], int(fields[11]) + int(fields[12])
+
+
+def _reaped_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _end_left_overs() -> None:
+    deadline_s = time.monotonic() + GRACE_S
+    while living := _descendants():
+        for pid in living:
+            _signal(pid, signal.SIGTERM if time.monotonic() < deadline_s else signal.SIGKILL)
+        time.sleep(0.05)
+        _reap()
+    _reap()
+
+
+def _reap() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
