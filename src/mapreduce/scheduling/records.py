@@ -1,8 +1,8 @@
 """What the log holds: one type for each fact, and their encoding. Pure.
 
-A record says what happened and never has to be decided again: `evolve.evolve` applies it, live and in replay alike. Fields are
-positional in the encoding (msgpack arrays), so new ones go to the end and get a default. Times are UTC seconds since 1970,
-for people only; nothing is decided by them.
+A record says what happened and never has to be decided again: `evolve.evolve` applies it, live and in replay alike.
+Fields are positional in the encoding (msgpack arrays), so new ones go to the end and get a default. Times are UTC
+seconds since 1970, for people only; nothing is decided by them.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     """Base of all records."""
 
 
-class EpochStarted(Record, tag=1):
+class EpochStarted(Record, frozen=True, tag=1):
     """A new incarnation of the coordinator serves. Leases of older epochs stay valid."""
 
     epoch: int
     at: float
 
 
-class JobSubmitted(Record, tag=2):
+class JobSubmitted(Record, frozen=True, tag=2):
     """A job joins the queue."""
 
     job: int
@@ -50,14 +50,14 @@ class JobSubmitted(Record, tag=2):
     at: float
 
 
-class JobStarted(Record, tag=3):
+class JobStarted(Record, frozen=True, tag=3):
     """The job is first in the queue; its plan is being made."""
 
     job: int
     at: float
 
 
-class JobPlanned(Record, tag=4):
+class JobPlanned(Record, frozen=True, tag=4):
     """M and R are fixed; the plan lies as a content-addressed file beside the log."""
 
     job: int
@@ -68,7 +68,7 @@ class JobPlanned(Record, tag=4):
     at: float
 
 
-class WorkerRegistered(Record, tag=5):
+class WorkerRegistered(Record, frozen=True, tag=5):
     """A worker joined, or told of changed facts about itself."""
 
     worker: str
@@ -77,7 +77,7 @@ class WorkerRegistered(Record, tag=5):
     at: float
 
 
-class WorkerLeft(Record, tag=6):
+class WorkerLeft(Record, frozen=True, tag=6):
     """A worker is gone and holds no lease any more."""
 
     worker: str
@@ -91,7 +91,7 @@ class Grant(msgspec.Struct, frozen=True, array_like=True):
     attempt: int
 
 
-class LeasesGranted(Record, tag=7):
+class LeasesGranted(Record, frozen=True, tag=7):
     """A batch of attempts was leased to a worker, in answer to its call number `call`."""
 
     worker: str
@@ -118,7 +118,7 @@ class Committed(msgspec.Struct, frozen=True, array_like=True):
     is_sorted: bool = False
 
 
-class TasksCommitted(Record, tag=8):
+class TasksCommitted(Record, frozen=True, tag=8):
     """The one moment at which these attempts' outputs became their tasks'."""
 
     worker: str
@@ -126,7 +126,7 @@ class TasksCommitted(Record, tag=8):
     at: float
 
 
-class AttemptFailed(Record, tag=9):
+class AttemptFailed(Record, frozen=True, tag=9):
     """An attempt ended without a result and its worker said why."""
 
     worker: str
@@ -135,7 +135,7 @@ class AttemptFailed(Record, tag=9):
     at: float
 
 
-class LeasesReleased(Record, tag=10):
+class LeasesReleased(Record, frozen=True, tag=10):
     """Leases ended without result or failure."""
 
     worker: str
@@ -144,7 +144,7 @@ class LeasesReleased(Record, tag=10):
     at: float
 
 
-class OutputLost(Record, tag=11):
+class OutputLost(Record, frozen=True, tag=11):
     """The bytes of committed tasks are gone; the tasks have to be done again."""
 
     job: int
@@ -154,7 +154,7 @@ class OutputLost(Record, tag=11):
     at: float
 
 
-class MapsCompleted(Record, tag=12):
+class MapsCompleted(Record, frozen=True, tag=12):
     """All maps are committed; reduces may start. Bytes by partition as far as this incarnation saw them."""
 
     job: int
@@ -162,14 +162,14 @@ class MapsCompleted(Record, tag=12):
     at: float
 
 
-class JobCommitting(Record, tag=13):
+class JobCommitting(Record, frozen=True, tag=13):
     """All outputs are committed; from here on the coordinator publishes, again and again until it has succeeded."""
 
     job: int
     at: float
 
 
-class JobFinished(Record, tag=14):
+class JobFinished(Record, frozen=True, tag=14):
     """The job is over: `state` is Complete, Failed or Cancelled."""
 
     job: int
@@ -179,7 +179,7 @@ class JobFinished(Record, tag=14):
     at: float
 
 
-class JobRebuilt(Record, tag=15):
+class JobRebuilt(Record, frozen=True, tag=15):
     """After rot in the log: only these outputs were verified and are trusted; all else of the job is done again."""
 
     job: int
@@ -207,7 +207,7 @@ AnyRecord = (
 )
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(AnyRecord)
+_DECODER: Final[msgspec.msgpack.Decoder[AnyRecord]] = msgspec.msgpack.Decoder(AnyRecord)
 
 
 def encode(record: AnyRecord) -> bytes:

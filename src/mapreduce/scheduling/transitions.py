@@ -1,6 +1,7 @@
 """The whole life of a job and of a task, as two tables. `docs/states.md` is drawn from them.
 
-Everything that may change a state is here and nowhere else; an event without a row is illegal, raises, and changes nothing.
+Everything that may change a state is here and nowhere else; an event without a row is illegal, raises, and changes
+nothing.
 """
 
 from __future__ import annotations

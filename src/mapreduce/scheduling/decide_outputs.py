@@ -1,0 +1,145 @@
+"""Decisions about outputs that were committed and are gone, or came back different. Pure.
+
+The promise: a committed task is done again only when its bytes are gone. One reader's report alone makes nothing again:
+a probe that fails, a second witness, or the end of the worker that served the run does. A map made again with other
+content never meets a reader of the old one: running readers start again, and a committed reader ends the job.
+"""
+
+from __future__ import annotations
+
+from mapreduce.protocol import messages as m
+from mapreduce.scheduling import events
+from mapreduce.scheduling import records as r
+from mapreduce.scheduling.state import Job, Worker
+from mapreduce.scheduling.tasks import TaskTable
+from mapreduce.scheduling.transitions import JobPhase, TaskState
+from mapreduce.scheduling.turn import Turn
+
+WITNESSES_NEEDED = 2
+
+
+def is_changed(table: TaskTable, done: r.Committed) -> bool:
+    """A map that was committed before comes back with another logical content."""
+    index = done.id.index
+    return table.kind == "map" and table.was_committed(index) and table.out_digest[index] != done.digest
+
+
+def restart_readers(turn: Turn, job: Job, remade: m.AttemptId) -> None:
+    """A map was made again and differs: its running readers start again; a committed one means mixed output."""
+    if job.phase.is_final or job.is_map_only:
+        return
+    if job.reduces.committed_count:
+        turn.finish_job(
+            job,
+            "Failed",
+            "NonDeterministicMap",
+            f"{remade.task} was made again after its output was lost and came out different, but reduce tasks that "
+            f"read the first version are committed: the output would be a mixture. Make the mapper deterministic (no "
+            f"random numbers, time, or order of sets), then run the job anew.",
+        )
+        return
+    for index, lease in list(job.reduces.leases.items()):
+        attempt = job.reduces.attempt_id(index, lease)
+        turn.release(lease.worker, (attempt,), r.Release.STALE_INPUT)
+        turn.cancel(lease.worker, {attempt})
+
+
+def note_reports(turn: Turn, job: Job, reader: m.AttemptId, lost_runs: tuple[m.LostRun, ...]) -> None:
+    """A reader could not read some runs: ask for a probe, or act at once on the second report of the same run."""
+    convicted: list[int] = []
+    for lost in lost_runs:
+        index = lost.map.index
+        if lost.map.kind != "map" or index >= job.maps.count or not _is_current(job, lost.map):
+            continue  # made again since
+        seen = turn.sessions.reports.setdefault((job.id, index), set())
+        seen.add(reader)
+        if len(seen) >= WITNESSES_NEEDED or _is_orphan(turn, job, index):
+            convicted.append(index)
+    if convicted:
+        _lose_maps(turn, job, convicted, lost_runs[0].problem)
+    elif any((job.id, lost.map.index) in turn.sessions.reports for lost in lost_runs):
+        turn.sessions.to_probe.add(job.id)
+
+
+def decide_probed(turn: Turn, event: events.RunsProbed) -> None:
+    """The coordinator looked at the runs itself: what is gone has to be made again."""
+    turn.sessions.to_probe.discard(event.job)
+    job = turn.state.jobs[event.job]
+    gone = [index for index in event.lost if job.maps.state[index] == TaskState.COMMITTED]
+    if gone:
+        _lose_maps(turn, job, gone, event.problem)
+
+
+def decide_missing(turn: Turn, event: events.OutputsMissing) -> None:
+    """Publishing found outputs gone: they are made again, and so are the maps whose runs were gone with them."""
+    job = turn.state.jobs[event.job]
+    if job.phase is not JobPhase.COMMITTING:
+        return
+    table = job.outputs
+    gone = tuple(index for index in event.indexes if table.state[index] == TaskState.COMMITTED)
+    for index in gone:
+        if table.lost[index] + 1 >= job.spec.max_lost_attempts:
+            _give_up(turn, job, f"{table.kind}-{index}", event.problem)
+            return
+    if gone:
+        turn.emit(r.OutputLost(job.id, table.kind, gone, event.problem, turn.at))
+
+
+def lose_with_worker(turn: Turn, worker: Worker) -> None:
+    """Peer shuffle: a worker that is gone took its runs with it; they are made again if a reduce may need them."""
+    job = turn.state.current_job
+    if job is None or job.spec.storage.shuffle != "Peer" or job.is_map_only or job.phase is JobPhase.COMMITTING:
+        return
+    gone = [
+        index
+        for index in range(job.maps.count)
+        if job.maps.state[index] == TaskState.COMMITTED
+        and job.maps.out_worker[index] == worker.number
+        and job.maps.output(index).has_file
+    ]
+    if gone:
+        _lose_maps(turn, job, gone, f"worker {worker.name} is gone and its runs with it")
+
+
+def note_sizes(turn: Turn, job: Job, output: m.TaskOutput) -> None:
+    """Adds a run's bytes by partition to the sums that show skew before the reduces start."""
+    if not output.partitions:
+        return
+    sums = turn.sessions.partition_bytes.get(job.id)
+    if sums is None:
+        sums = turn.sessions.partition_bytes[job.id] = [0] * job.reduces.count
+    for part in output.partitions:
+        if part.partition < len(sums):
+            sums[part.partition] += part.bytes
+
+
+def _is_current(job: Job, run: m.AttemptId) -> bool:
+    return job.maps.state[run.index] == TaskState.COMMITTED and job.maps.output(run.index).id == run
+
+
+def _is_orphan(turn: Turn, job: Job, index: int) -> bool:
+    """Peer shuffle: nobody serves this run any more."""
+    if job.spec.storage.shuffle != "Peer":
+        return False
+    name = turn.state.worker_names.get(job.maps.out_worker[index], "")
+    return name not in turn.sessions.workers
+
+
+def _lose_maps(turn: Turn, job: Job, indexes: list[int], problem: str) -> None:
+    if job.phase not in {JobPhase.MAPPING, JobPhase.REDUCING}:
+        return
+    for index in indexes:
+        turn.sessions.reports.pop((job.id, index), None)
+        if job.maps.lost[index] + 1 >= job.spec.max_lost_attempts:
+            _give_up(turn, job, f"map-{index}", problem)
+            return
+    turn.emit(r.OutputLost(job.id, "map", tuple(sorted(indexes)), problem, turn.at))
+
+
+def _give_up(turn: Turn, job: Job, task: str, problem: str) -> None:
+    turn.finish_job(
+        job,
+        "Failed",
+        "OutputKeepsGettingLost",
+        f"the output of {task} was lost {job.spec.max_lost_attempts} times: {problem}. Look at the volume it is on.",
+    )

@@ -1,0 +1,65 @@
+"""What happens to the coordinator besides messages: the outcomes of its own I/O, and time. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """A user wants the job to end."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    """The inputs were listed and cut; the plan lies on disk."""
+
+    job: int
+    plan: str
+    maps: int
+    partitions: int
+    input_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobBroken:
+    """Planning or publishing found something that no retry mends."""
+
+    job: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Every part has its final name and `_SUCCESS` is written."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsMissing:
+    """Publishing found outputs gone or altered; these tasks have to be done again."""
+
+    job: int
+    indexes: tuple[int, ...]
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunsProbed:
+    """The runs of a job were looked at after a reader's report; `lost` are map indexes whose bytes are gone."""
+
+    job: int
+    lost: tuple[int, ...]
+    problem: str
+
+
+Event = Tick | CancelRequested | PlanMade | JobBroken | Published | OutputsMissing | RunsProbed

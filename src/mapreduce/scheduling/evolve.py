@@ -1,0 +1,241 @@
+"""What each record does to the state: one function, used live and in replay. Pure; no choice, no clock.
+
+It checks the tables before it changes anything, so a record that is not allowed raises and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from mapreduce.protocol.messages import AttemptId
+from mapreduce.scheduling import records as r
+from mapreduce.scheduling.state import MAX_FAILURE_SAMPLES, FailureNote, Job, State, Worker
+from mapreduce.scheduling.tasks import AttemptEnd, Lease, Output, TaskTable
+from mapreduce.scheduling.transitions import JobPhase, TaskState, next_phase, next_task_state
+
+#: Failure classes that count against `maxAttempts`: the task's own doing.
+CHARGED = frozenset({"user", "memory", "timeout", "crash"})
+#: After these nobody knows which record was at fault; the next attempt writes it down.
+UNEXPLAINED = frozenset({"memory", "timeout", "crash"})
+
+
+def evolve(state: State, record: r.AnyRecord) -> None:
+    """Applies one record to `state`, in place.
+
+    Raises:
+        IllegalTransition: the record is not allowed here; nothing was changed.
+    """
+    match record:
+        case r.TasksCommitted():
+            _commit(state, record)
+        case r.LeasesGranted():
+            _grant(state, record)
+        case r.AttemptFailed():
+            _fail(state, record)
+        case r.LeasesReleased():
+            _release(state, record)
+        case r.EpochStarted():
+            state.epoch = record.epoch
+        case r.WorkerRegistered():
+            _register(state, record)
+        case r.WorkerLeft():
+            state.workers.pop(record.worker, None)
+        case r.JobSubmitted():
+            state.jobs[record.job] = Job(record.job, record.name, record.spec, record.code, record.at)
+        case r.OutputLost():
+            _lose(state, record)
+        case r.JobRebuilt():
+            _rebuild(state, record)
+        case r.JobStarted() | r.JobPlanned() | r.MapsCompleted() | r.JobCommitting() | r.JobFinished():
+            _change_phase(state.jobs[record.job], record, state)
+        case _:
+            assert_never(record)
+
+
+def _register(state: State, record: r.WorkerRegistered) -> None:
+    known = state.workers.get(record.worker)
+    if known is not None:
+        known.slots, known.serve_url = record.slots, record.serve_url
+        return
+    number = state.next_worker_number
+    state.next_worker_number += 1
+    state.worker_names[number] = record.worker
+    state.workers[record.worker] = Worker(record.worker, number, record.slots, record.serve_url)
+
+
+def _change_phase(
+    job: Job, record: r.JobStarted | r.JobPlanned | r.MapsCompleted | r.JobCommitting | r.JobFinished, state: State
+) -> None:
+    wanted = JobPhase(record.state) if isinstance(record, r.JobFinished) else None
+    phase = next_phase(job.id, job.phase, record, wanted)
+    match record:
+        case r.JobStarted():
+            job.started_at = record.at
+        case r.JobPlanned():
+            job.plan, job.input_bytes = record.plan, record.input_bytes
+            job.maps = TaskTable(job.id, "map", record.maps)
+            job.reduces = TaskTable(job.id, "reduce", record.partitions)
+        case r.MapsCompleted():
+            job.partition_bytes = record.partition_bytes
+        case r.JobFinished():
+            job.finished_at, job.reason, job.message = record.at, record.reason, record.message
+            for table in (job.maps, job.reduces):
+                for index in list(table.leases):
+                    after = next_task_state(f"{table.kind}-{index}", table.state[index], record)
+                    _end_lease(state, job, table, index, after, AttemptEnd.RELEASED, record.at)
+        case r.JobCommitting():
+            pass
+        case _:
+            assert_never(record)
+    job.phase = phase
+
+
+def _grant(state: State, record: r.LeasesGranted) -> None:
+    job, worker = state.jobs[record.job], state.workers[record.worker]
+    table = job.maps if record.kind == "map" else job.reduces
+    states, granted = table.state, []
+    for grant in record.grants:
+        next_task_state(f"{record.kind}-{grant.index}", states[grant.index], record)
+    for grant in record.grants:
+        index = grant.index
+        states[index] = TaskState.LEASED
+        table.attempt[index] = grant.attempt
+        row = job.attempts.begin(table.kind, index, grant.attempt, worker.number, record.at)
+        lease = Lease(worker.name, grant.attempt, state.epoch, row)
+        table.leases[index] = lease
+        table.take(index)
+        granted.append(table.attempt_id(index, lease))
+    worker.leases.update(granted)
+    worker.last_call, worker.last_grant = record.call, tuple(granted)
+
+
+def _checked(
+    state: State, ids: Iterable[AttemptId], record: r.AnyRecord
+) -> list[tuple[Job, TaskTable, int, TaskState]]:
+    """Job, table, index and next state of each attempt; raises before anything is changed."""
+    found = []
+    for attempt in ids:
+        job = state.jobs[attempt.job]
+        table = job.table(attempt.kind)
+        found.append((job, table, attempt.index, next_task_state(attempt.task, table.state[attempt.index], record)))
+    return found
+
+
+def _end_lease(state: State, job: Job, table: TaskTable, index: int, after: TaskState, end: int, at: float) -> None:
+    """Takes the lease from task `index`; it is pending again unless it was committed."""
+    lease = table.leases.pop(index)
+    job.attempts.finish(lease.row, end, at)
+    holder = state.workers.get(lease.worker)
+    if holder is not None:
+        holder.leases.discard(table.attempt_id(index, lease))
+    table.state[index] = after
+    if after is TaskState.PENDING:
+        table.give_back(index)
+
+
+def _commit(state: State, record: r.TasksCommitted) -> None:
+    worker = state.workers.get(record.worker)
+    number = worker.number if worker is not None else 0
+    checked = _checked(state, (done.id for done in record.commits), record)
+    for done, (job, table, index, after) in zip(record.commits, checked, strict=True):
+        _end_lease(state, job, table, index, after, AttemptEnd.COMMITTED, record.at)
+        table.committed_count += 1
+        table.suspect[index] = 0
+        _count(job, table, done, number)
+
+
+def _count(job: Job, table: TaskTable, done: r.Committed, worker_number: int) -> None:
+    """Stores an output; counters are added once for each task, whatever was retried or made again."""
+    if not table.store_output(done.id.index, _output(done), worker_number):
+        return
+    for name, value in done.counters.items():
+        job.counters[name] = job.counters.get(name, 0) + value
+    for name, value in done.warnings.items():
+        job.warnings[name] = job.warnings.get(name, 0) + value
+    for name, seconds in done.step_s.items():
+        job.step_s[name] = job.step_s.get(name, 0.0) + seconds
+    if table.kind == "map":
+        job.input_records += done.input_records
+
+
+def _output(done: r.Committed) -> Output:
+    return Output(
+        id=done.id,
+        has_file=done.has_file,
+        bytes=done.bytes,
+        records=done.records,
+        digest=done.digest,
+        key_type=done.key_type,
+        is_sorted=done.is_sorted,
+    )
+
+
+def _fail(state: State, record: r.AttemptFailed) -> None:
+    [(job, table, index, after)] = _checked(state, [record.id], record)
+    _end_lease(state, job, table, index, after, AttemptEnd.FAILED, record.at)
+    kind = record.failure.failure_class
+    table.failed_attempts += 1
+    if kind in CHARGED:
+        table.charged[index] = min(table.charged[index] + 1, 255)
+    elif kind in {"lost", "system"}:
+        table.lost[index] = min(table.lost[index] + 1, 65_535)
+    if kind in UNEXPLAINED:
+        table.suspect[index] = 1
+    if kind == "memory":
+        table.budget_shift[index] = min(table.budget_shift[index] + 1, 8)
+    job.failures.append(FailureNote(record.id, record.failure, record.worker, record.at))
+    del job.failures[:-MAX_FAILURE_SAMPLES]
+
+
+def _release(state: State, record: r.LeasesReleased) -> None:
+    end = AttemptEnd.LOST if record.why is r.Release.LOST else AttemptEnd.RELEASED
+    for job, table, index, after in _checked(state, record.ids, record):
+        _end_lease(state, job, table, index, after, end, record.at)
+        if record.why is r.Release.LOST:
+            table.lost[index] = min(table.lost[index] + 1, 65_535)
+
+
+def _lose(state: State, record: r.OutputLost) -> None:
+    job = state.jobs[record.job]
+    table = job.maps if record.kind == "map" else job.reduces
+    phase = next_phase(job.id, job.phase, record)
+    for index in record.indexes:
+        next_task_state(f"{record.kind}-{index}", table.state[index], record)
+    for index in record.indexes:
+        table.state[index] = TaskState.PENDING
+        table.committed_count -= 1
+        table.remade += 1
+        table.lost[index] = min(table.lost[index] + 1, 65_535)
+        table.give_back(index)
+    job.phase = phase
+
+
+def _rebuild(state: State, record: r.JobRebuilt) -> None:
+    """Only verified outputs stay; leases are void, attempt numbers go on."""
+    job = state.jobs[record.job]
+    phase = next_phase(job.id, job.phase, record)
+    for table, trusted in ((job.maps, record.maps), (job.reduces, record.reduces)):
+        for worker in state.workers.values():
+            worker.leases = {held for held in worker.leases if held.job != job.id}
+            worker.last_grant = ()
+        table.reset()
+        for done in trusted:
+            _trust(job, table, done)
+        table.rebuild_queue()
+    job.phase = phase
+
+
+def _trust(job: Job, table: TaskTable, done: r.Committed) -> None:
+    index = done.id.index
+    table.state[index] = TaskState.COMMITTED
+    table.attempt[index] = max(table.attempt[index], done.id.attempt)
+    _count(job, table, done, 0)
+
+
+def holds(table: TaskTable, attempt: AttemptId, worker: str) -> bool:
+    """The attempt is the live one of its task, and leased to `worker`."""
+    lease = table.leases.get(attempt.index)
+    if lease is None or lease.worker != worker:
+        return False
+    return lease.attempt == attempt.attempt and lease.epoch == attempt.epoch

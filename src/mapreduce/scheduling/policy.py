@@ -1,0 +1,59 @@
+"""The numbers behind the decisions, each with its reason. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from mapreduce.model import MIB
+
+#: Work that one lease may cover, in seconds: long enough that the coordinator is asked rarely, short enough that little
+#: is lost with a worker and that the last batch of a phase does not keep others waiting.
+BATCH_S: Final = 0.5
+MAX_BATCH: Final = 256
+MIN_BUDGET_BYTES: Final = 1 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the machine measures time; everything else comes with each job."""
+
+    lease_s: float = 30.0
+    """Silence after which a worker counts as lost while no job is being run; a job brings its own `leaseSeconds`."""
+    pause_s: float = 5.0
+    """A silence of the coordinator's own that is taken for a pause of the whole node."""
+    max_heartbeat_s: float = 1.0
+    """Heartbeats are at most this far apart while there are few workers, so that orders reach them soon."""
+    heartbeats_per_s: float = 500.0
+    """Heartbeats of all workers together; with very many workers each beats more rarely, at least thrice a lease."""
+
+
+def heartbeat_s(settings: Settings, lease_s: float, workers: int) -> float:
+    """Seconds between two heartbeats of one worker."""
+    return min(lease_s / 3, max(settings.max_heartbeat_s, workers / settings.heartbeats_per_s))
+
+
+def batch_size(*, mean_s: float | None, pending: int, slots: int, want: int) -> int:
+    """How many tasks to lease in one call.
+
+    Args:
+        mean_s: mean duration of this job's tasks of this kind; None when none has ended yet: then one for each slot.
+        pending: tasks that wait.
+        slots: slots of all registered workers.
+        want: free slots of the asking worker, at least 1.
+
+    Returns:
+        At least 1; about half a second of work for each free slot, never more than a fair share of a half of what is
+        left, so that the tail of a phase is spread over all workers.
+    """
+    if mean_s is None:
+        return min(want, pending)
+    by_time = BATCH_S / mean_s if mean_s > BATCH_S / MAX_BATCH else MAX_BATCH
+    fair = math.ceil(pending / (2 * max(1, slots)))
+    return max(1, min(want * int(by_time) or want, want * fair, MAX_BATCH, pending))
+
+
+def budget_bytes(spec_bytes: int, shift: int) -> int:
+    """The memory budget of an attempt: halved for each attempt of the task that ran out of memory."""
+    return max(MIN_BUDGET_BYTES, spec_bytes >> shift)

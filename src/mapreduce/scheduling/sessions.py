@@ -1,0 +1,86 @@
+"""What the coordinator knows of its workers and does not log: deadlines, what they run, orders for them. Pure.
+
+All of it is lost with the process and made again from scratch: deadlines are re-armed, workers say anew what they hold.
+Times are monotonic seconds; a wall clock that jumps changes nothing here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mapreduce.protocol.messages import AttemptId, TaskKind
+from mapreduce.scheduling.state import State
+
+#: Weight of the newest task in the running mean of task durations.
+_MEAN_WEIGHT = 0.2
+
+
+@dataclass(slots=True)
+class Session:
+    """One worker, as heard from in this incarnation."""
+
+    deadline_s: float
+    last_call: int = 0
+    queued: frozenset[AttemptId] = frozenset()
+    """Leased attempts that it has not begun, by its last heartbeat."""
+    cancel: set[AttemptId] = field(default_factory=set)
+    take_back: set[AttemptId] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Sessions:
+    """All workers, all lease deadlines, and what was learned in passing."""
+
+    workers: dict[str, Session] = field(default_factory=dict)
+    deadlines_s: dict[AttemptId, float] = field(default_factory=dict)
+    """When each live lease ends, unless its worker lists the attempt in a heartbeat before."""
+    reports: dict[tuple[int, int], set[AttemptId]] = field(default_factory=dict)
+    """(job, map index) -> reduce attempts that could not read its run."""
+    to_probe: set[int] = field(default_factory=set)
+    """Jobs whose runs someone should look at."""
+    mean_s: dict[tuple[int, TaskKind], float] = field(default_factory=dict)
+    """Running mean of task durations."""
+    partition_bytes: dict[int, list[int]] = field(default_factory=dict)
+    """Bytes by partition of the current job's runs, as far as this incarnation saw their commits."""
+    is_paused: bool = False
+    """Nothing is granted: the disk is nearly full."""
+    is_closing: bool = False
+    """The host wants its workers to end."""
+    last_turn_s: float | None = None
+
+    @classmethod
+    def rearmed(cls, state: State, now_s: float, lease_s: float) -> Sessions:
+        """Sessions for a state that was just replayed: every lease gets its full time again."""
+        made = cls()
+        for worker in state.workers.values():
+            made.workers[worker.name] = Session(now_s + lease_s)
+            for attempt in worker.leases:
+                made.deadlines_s[attempt] = now_s + lease_s
+        return made
+
+    def pass_time(self, now_s: float, pause_s: float) -> None:
+        """Notes the time of a turn; after a silence of our own longer than `pause_s` every deadline moves by it.
+
+        A coordinator that was stopped for a while (a whole node paused) heard nobody, so it may hold nobody's silence
+        against him.
+        """
+        if self.last_turn_s is not None and now_s - self.last_turn_s > pause_s:
+            gap_s = now_s - self.last_turn_s
+            for session in self.workers.values():
+                session.deadline_s += gap_s
+            for attempt in self.deadlines_s:
+                self.deadlines_s[attempt] += gap_s
+        self.last_turn_s = now_s
+
+    def learn_duration(self, job: int, kind: TaskKind, run_s: float) -> None:
+        """Folds the duration of one finished task into the running mean."""
+        known = self.mean_s.get((job, kind))
+        self.mean_s[job, kind] = run_s if known is None else known + _MEAN_WEIGHT * (run_s - known)
+
+    def forget_job(self, job: int) -> None:
+        """The job is over."""
+        self.reports = {key: seen for key, seen in self.reports.items() if key[0] != job}
+        self.to_probe.discard(job)
+        self.partition_bytes.pop(job, None)
+        for key in [key for key in self.mean_s if key[0] == job]:
+            del self.mean_s[key]
