@@ -1,0 +1,209 @@
+"""Typed calls to a coordinator: those of workers, and those of the command line.
+
+One class for each, one method for each call; sockets are `protocol.connection`, where to call is `protocol.endpoint`.
+Each object keeps one connection and belongs to one thread: whoever calls from several threads makes several of them,
+one for each purpose. All methods raise `Unreachable`, `Unauthorized` or `Refusal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, Final, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from mapreduce.errors import Unreachable
+from mapreduce.protocol.connection import DEADLINE_S, Connection, Refusal, Request
+from mapreduce.protocol.endpoint import Endpoint, FolderEndpoint, Role, TokenFileEndpoint, UrlEndpoint
+from mapreduce.protocol.messages import (
+    AttemptId,
+    HeartbeatReply,
+    HeartbeatRequest,
+    JobDefinition,
+    JobStatus,
+    NextReply,
+    NextRequest,
+    RegisterReply,
+    RegisterRequest,
+    RunRef,
+    RunsPage,
+    StatusList,
+    SubmitReply,
+    SubmitRequest,
+)
+
+__all__ = [
+    "CoordinatorClient",
+    "FolderEndpoint",
+    "Refusal",
+    "TokenFileEndpoint",
+    "UrlEndpoint",
+    "WorkerClient",
+]
+
+RUNS_PAGE: Final = 5_000
+#: Time beyond `wait_s` for the answer of a call that waits at the coordinator.
+_SLACK_S: Final = 15.0
+
+T = TypeVar("T")
+
+
+class _Client:
+    """What both kinds of callers share."""
+
+    def __init__(self, endpoint: Endpoint, *, deadline_s: float = DEADLINE_S) -> None:
+        self._endpoint, self._deadline_s = endpoint, deadline_s
+        self._connection = Connection(endpoint)
+
+    def close(self) -> None:
+        """Close the connection; a later call opens another one."""
+        self._connection.close()
+
+    def address(self) -> str:
+        """Where calls go now, for messages; empty when unknown."""
+        try:
+            return str(self._endpoint.target())
+        except Unreachable:
+            return ""
+
+    def _call(self, request: Request, *, wait_s: float = 0.0) -> bytes:
+        return self._connection.call(request, deadline_s=max(self._deadline_s, wait_s + _SLACK_S))
+
+    def _typed(self, request: Request, type_: type[T], *, wait_s: float = 0.0) -> T:
+        body = self._call(request, wait_s=wait_s)
+        try:
+            return msgspec.json.decode(body, type=type_)
+        except msgspec.DecodeError as error:
+            # something answers there, but no coordinator of ours (or one too new): the same as none
+            self._endpoint.forget()
+            raise Unreachable(f"What answers at {self.address()} is not a coordinator: {error}.") from None
+
+
+class WorkerClient(_Client):
+    """The calls of a worker's agent. All but `register` carry the session token that `register` gave."""
+
+    def register(self, request: RegisterRequest) -> RegisterReply:
+        """Join, or come back to a restarted coordinator with the attempts still held."""
+        token = self._endpoint.token("worker")
+        return self._typed(Request("POST", "/v1/register", token, _json(request)), RegisterReply)
+
+    def next(self, session: str, request: NextRequest) -> NextReply:
+        """Commit what is finished and take the next batch; waits up to `request.wait_s` for a task."""
+        asked = Request("POST", "/v1/next", session, _json(request))
+        return self._typed(asked, NextReply, wait_s=request.wait_s)
+
+    def heartbeat(self, session: str, request: HeartbeatRequest) -> HeartbeatReply:
+        """Renew the lease, fetch orders."""
+        return self._typed(Request("POST", "/v1/heartbeat", session, _json(request)), HeartbeatReply)
+
+    def definition(self, session: str, job: int) -> JobDefinition:
+        """What all tasks of a job share."""
+        return self._typed(Request("GET", f"/v1/jobs/{job}/definition", session), JobDefinition)
+
+    def runs(self, session: str, job: int) -> list[RunRef]:
+        """All runs that reducers of a job must read now, by map index; fetched page by page."""
+        found: list[RunRef] = []
+        start: int | None = 0
+        while start is not None:
+            asked = Request("GET", f"/v1/jobs/{job}/runs?from={start}&limit={RUNS_PAGE}", session)
+            page = self._typed(asked, RunsPage)
+            found += page.runs
+            if page.next is not None and page.next <= start:
+                raise Unreachable(f"The coordinator's list of runs of job {job} goes in circles at {start}.")
+            start = page.next
+        return found
+
+    def code(self, session: str, digest: str) -> bytes:
+        """The code bundle of this sha256; whoever uses it checks the digest."""
+        return self._call(Request("GET", f"/v1/code/{digest}", session))
+
+    def put_log(self, session: str, attempt: AttemptId, text: bytes) -> None:
+        """Store what an attempt printed, and its traceback."""
+        path = f"/v1/jobs/{attempt.job}/attempts/{attempt.stem}/log"
+        self._call(Request("PUT", path, session, text, content_type="text/plain; charset=utf-8"))
+
+
+class CoordinatorClient(_Client):
+    """The calls of the command line and of local mode."""
+
+    def submit(self, request: SubmitRequest) -> int:
+        """Hand in a job whose code was put before; returns its id. Not repeated by itself: it may have arrived."""
+        asked = Request("POST", "/v1/jobs", self._token("admin"), _json(request), may_repeat=False)
+        return self._typed(asked, SubmitReply).job
+
+    def put_code(self, digest: str, bundle: bytes) -> None:
+        """Store a code bundle under its sha256."""
+        path, token = f"/v1/code/{digest}", self._token("admin")
+        self._call(Request("PUT", path, token, bundle, content_type="application/zip"))
+
+    def code(self, digest: str) -> bytes:
+        """The code bundle of this sha256."""
+        return self._call(Request("GET", f"/v1/code/{digest}", self._token("admin")))
+
+    def statuses(self) -> StatusList:
+        """All jobs, in order of submission."""
+        return self._typed(Request("GET", "/v1/jobs", self._token("read")), StatusList)
+
+    def status(self, job: int, *, wait_s: float = 0.0, after_sequence: int = 0) -> JobStatus:
+        """One job; with `wait_s` the answer waits for a change after `after_sequence`."""
+        path = f"/v1/jobs/{job}?wait_s={wait_s:g}&after_sequence={after_sequence}"
+        return self._typed(Request("GET", path, self._token("read")), JobStatus, wait_s=wait_s)
+
+    def cancel(self, job: int) -> JobStatus:
+        """End a job; ending it twice is the same."""
+        return self._typed(Request("POST", f"/v1/jobs/{job}/cancel", self._token("admin"), b"{}"), JobStatus)
+
+    def definition(self, job: int) -> JobDefinition:
+        """What all tasks of a job share: its specification, its code's digest, its folders."""
+        return self._typed(Request("GET", f"/v1/jobs/{job}/definition", self._token("admin")), JobDefinition)
+
+    def logs(self, job: int, task: str) -> bytes:
+        """What the attempts of a task (`map-3`) printed."""
+        return self._call(Request("GET", f"/v1/jobs/{job}/logs/{quote(task, safe='')}", self._token("read")))
+
+    def parts(self, job: int) -> list[str]:
+        """Names of the published parts, in order."""
+        return self._typed(Request("GET", f"/v1/jobs/{job}/parts", self._token("read")), list[str])
+
+    def download_part(self, job: int, name: str, into: BinaryIO) -> int:
+        """Write one part to a file; returns its length in bytes."""
+        path = f"/v1/jobs/{job}/parts/{quote(name, safe='')}"
+        return self._connection.download(Request("GET", path, self._token("read")), into, deadline_s=self._deadline_s)
+
+    def events(self, from_sequence: int = 0, *, silence_s: float = 60.0) -> Iterator[tuple[int, bytes]]:
+        """Events from a sequence on, as (sequence, JSON), for ever; ends by raising when the coordinator goes.
+
+        To go on after that, ask again from the last sequence seen. Uses a connection of its own.
+        """
+        asked = Request("GET", f"/v1/events?from={from_sequence}", self._token("read"))
+        connection = Connection(self._endpoint)
+        try:
+            yield from _server_sent(connection.lines(asked, silence_s=silence_s))
+        finally:
+            connection.close()
+
+    def _token(self, role: Role) -> str:
+        return self._endpoint.token(role)
+
+
+def _json(message: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(message)
+
+
+def _server_sent(lines: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Events of a `text/event-stream`; comments, event names and unknown fields are left out."""
+    sequence = 0
+    data: list[bytes] = []
+    for line in lines:
+        if not line:
+            if data:
+                yield sequence, b"\n".join(data)
+            data = []
+            continue
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data.append(value)
+        elif field == b"id" and value.isdigit():
+            sequence = int(value)

@@ -1,0 +1,188 @@
+"""One kept-alive HTTP connection with a deadline on every request, on the standard library's `http.client`.
+
+Bytes and status codes only; which calls exist is `protocol.client`. Not aiohttp: a worker's process must start in a few
+hundredths of a second, and it has no more than three calls open at once. A connection belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+import msgspec
+
+from mapreduce.errors import MapReduceError, Unauthorized, Unreachable
+from mapreduce.protocol.endpoint import Endpoint, Target
+from mapreduce.protocol.messages import ErrorReply
+
+DEADLINE_S: Final = 30.0
+_CHUNK_BYTES: Final = 1 << 18
+#: Bytes of an error's body that are looked at.
+_MAX_ERROR_BYTES: Final = 1 << 16
+
+_NETWORK_ERRORS: Final = (OSError, http.client.HTTPException)
+
+
+class Refusal(MapReduceError):  # noqa: N818 - an answer of the protocol, not an error of the program
+    """The coordinator answered, and the answer is no; `code` is stable, for programs."""
+
+    exit_code = 2
+
+    def __init__(self, status: int, code: str, message: str, epoch: int = 0) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.epoch = status, code, message, epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send. `may_repeat` is False for the few calls that act twice when they arrive twice."""
+
+    method: str
+    path: str
+    token: str = ""
+    body: bytes | None = None
+    content_type: str = "application/json"
+    may_repeat: bool = True
+
+    def headers(self) -> dict[str, str]:
+        """Headers beyond those that `http.client` sets itself."""
+        headers = {"Accept": "*/*"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        if self.body is not None:
+            headers["Content-Type"] = self.content_type
+        return headers
+
+
+class Connection:
+    """A connection to the coordinator, opened when needed and kept open between calls.
+
+    Every network error becomes `Unreachable`, after which the endpoint is looked up again; every answer of 401 or 403
+    becomes `Unauthorized`, every other one of 400 and above `Refusal`.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._http: http.client.HTTPConnection | None = None
+        self._target: Target | None = None
+
+    def call(self, request: Request, *, deadline_s: float = DEADLINE_S) -> bytes:
+        """Send the request and return the whole body of the answer."""
+        with self._answer(request, deadline_s) as (answer, end_s):
+            return b"".join(self._chunks(answer, end_s))
+
+    def download(self, request: Request, into: BinaryIO, *, deadline_s: float = DEADLINE_S) -> int:
+        """Send the request and write the answer's body to a file; returns its length. The deadline is per block."""
+        with self._answer(request, deadline_s) as (answer, _):
+            written = 0
+            while chunk := self._read(answer, time.monotonic() + deadline_s):
+                into.write(chunk)
+                written += len(chunk)
+            return written
+
+    def lines(self, request: Request, *, silence_s: float) -> Iterator[bytes]:
+        """Lines of an answer that has no end. Raises `Unreachable` at its end, or after `silence_s` without a byte."""
+        with self._answer(request, silence_s) as (answer, _):
+            while True:
+                self._limit(time.monotonic() + silence_s)
+                line = answer.readline(1 << 20)
+                if not line:
+                    raise http.client.HTTPException("the stream has ended")
+                yield line.rstrip(b"\r\n")
+
+    def close(self) -> None:
+        """Drop the connection; the next call opens another one."""
+        if self._http is not None:
+            with suppress(OSError):
+                self._http.close()
+            self._http = None
+
+    @contextmanager
+    def _answer(self, request: Request, deadline_s: float) -> Iterator[tuple[http.client.HTTPResponse, float]]:
+        """The answer, its status checked. Whatever interrupts the caller closes the connection: it is out of step."""
+        end_s = time.monotonic() + deadline_s
+        is_whole = False
+        try:
+            answer = self._send(request, end_s)
+            if answer.status >= 400:
+                raise self._refusal(answer)
+            yield answer, end_s
+            is_whole = answer.isclosed()
+        except _NETWORK_ERRORS as error:
+            self._endpoint.forget()
+            raise Unreachable(
+                f"The coordinator at {self._target} does not answer: {str(error) or type(error).__name__}."
+            ) from error
+        finally:
+            if not is_whole:
+                self.close()
+
+    def _send(self, request: Request, end_s: float) -> http.client.HTTPResponse:
+        target = self._endpoint.target()
+        if target != self._target:
+            self.close()
+            self._target = target
+        if self._http is not None:
+            if request.may_repeat:
+                with suppress(ConnectionError, http.client.RemoteDisconnected):
+                    return self._exchange(self._http, request, end_s)
+            # the server closed a connection that was idle for long, which says nothing about the server: once more
+            self.close()
+        self._http = _connect(target, end_s)
+        return self._exchange(self._http, request, end_s)
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, request: Request, end_s: float
+    ) -> http.client.HTTPResponse:
+        target = self._target
+        prefix = "" if target is None else target.prefix
+        connection.timeout = _remaining(end_s)  # for the connect that `request` may do
+        if connection.sock is not None:
+            connection.sock.settimeout(connection.timeout)
+        connection.request(request.method, prefix + request.path, body=request.body, headers=request.headers())
+        self._limit(end_s)
+        return connection.getresponse()
+
+    def _chunks(self, answer: http.client.HTTPResponse, end_s: float) -> Iterator[bytes]:
+        while chunk := self._read(answer, end_s):
+            yield chunk
+
+    def _read(self, answer: http.client.HTTPResponse, end_s: float) -> bytes:
+        if answer.isclosed():
+            return b""
+        self._limit(end_s)
+        chunk = answer.read(_CHUNK_BYTES)
+        if not chunk and answer.length:
+            raise http.client.IncompleteRead(chunk, answer.length)
+        return chunk
+
+    def _limit(self, end_s: float) -> None:
+        if self._http is not None and self._http.sock is not None:
+            self._http.sock.settimeout(_remaining(end_s))
+
+    @staticmethod
+    def _refusal(answer: http.client.HTTPResponse) -> MapReduceError:
+        body = answer.read(_MAX_ERROR_BYTES)
+        try:
+            said = msgspec.json.decode(body, type=ErrorReply)
+        except msgspec.DecodeError:
+            said = ErrorReply(code=f"http-{answer.status}", message=f"{answer.status} {answer.reason}")
+        if answer.status in {401, 403}:
+            return Unauthorized(said.message)
+        return Refusal(answer.status, said.code, said.message, said.epoch)
+
+
+def _connect(target: Target, end_s: float) -> http.client.HTTPConnection:
+    make = http.client.HTTPSConnection if target.is_tls else http.client.HTTPConnection
+    return make(target.host, target.port, timeout=_remaining(end_s))
+
+
+def _remaining(end_s: float) -> float:
+    left_s = end_s - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError("the deadline has passed")
+    return left_s
