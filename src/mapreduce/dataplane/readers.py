@@ -1,0 +1,349 @@
+"""From a split to records, in blocks of about 1 MiB; the text of a block is decoded and cut in one go.
+
+Lines end at `\\n` only; one final `\\r` is stripped; a byte order mark at the start of a UTF-8 file is dropped;
+undecodable bytes survive as surrogates. A range owns the records that start in it. Block borders are a function of the
+split alone, because spill points lie on them. Opening, ranges and unpacking are `sources`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from mapreduce.dataplane import sources
+from mapreduce.errors import TaskFailed
+from mapreduce.model import MIB, Encoding, Input
+from mapreduce.protocol.messages import FileRange, Split
+
+BOM: Final = b"\xef\xbb\xbf"
+_SHOWN: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """What bounds the memory of a reader."""
+
+    block_bytes: int = MIB
+    """How much is read, decoded and handed over at once."""
+    record_bytes: int = 256 * MIB
+    """A longer line, row or whole file is refused."""
+
+
+_LIMITS: Final = ReadLimits()
+
+
+class Block(Protocol):
+    """Consecutive records of one file."""
+
+    @property
+    def path(self) -> str:
+        """The file these records come from."""
+        ...
+
+    @property
+    def records(self) -> list[Any]:
+        """Values in order: lines (str or bytes), parsed JSON, rows (lists of str), or contents of files."""
+        ...
+
+    def keys(self) -> Sequence[Any]:
+        """The key of each record: its byte offset, or the file's path with the format `files`."""
+        ...
+
+    def offsets(self) -> Sequence[int]:
+        """Where each record starts in its file (in its content, when the file is compressed)."""
+        ...
+
+    def place(self, index: int) -> str:
+        """Where a record lies, for people: path, byte, and how it begins."""
+        ...
+
+
+def read_split(split: Split, source: Input, limits: ReadLimits = _LIMITS) -> Iterator[Block]:
+    """All records of a split, file by file.
+
+    Raises `TaskFailed("input")` naming file and place: missing, changed, cut short, corrupt, malformed, or a record too
+    long.
+    """
+    read: Callable[[int, FileRange, Encoding, ReadLimits], Iterator[Block]]
+    match source.format:
+        case "lines":
+            read = _read_lines
+        case "jsonl":
+            read = _read_jsonl
+        case "csv":
+            read = _read_csv
+        case "files":
+            read = _read_file
+    for part in split.files:
+        with sources.opened(part) as handle:
+            yield from read(handle, part, source.encoding, limits)
+
+
+# ---------------------------------------------------------------------------------------------------------------- lines
+
+
+@dataclass(slots=True)
+class LineBlock:
+    """Whole lines, as one piece of bytes; offsets are worked out only when somebody asks."""
+
+    path: str
+    raw: bytes
+    start: int
+    records: list[Any]
+    _offsets: list[int] = field(default_factory=list)
+
+    def offsets(self) -> Sequence[int]:
+        """Where each line starts."""
+        if not self._offsets:
+            lengths = (len(line) + 1 for line in self.raw.split(b"\n"))
+            self._offsets = list(accumulate(lengths, initial=self.start))[: len(self.records)]
+        return self._offsets
+
+    def keys(self) -> Sequence[int]:
+        """The offsets."""
+        return self.offsets()
+
+    def place(self, index: int) -> str:
+        """Path, byte, and how the line begins."""
+        offset = self.offsets()[index]
+        return _place(self.path, offset, self.raw[offset - self.start :].partition(b"\n")[0])
+
+
+def _read_lines(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimits) -> Iterator[Block]:
+    for start, raw in _whole_lines(handle, part, limits):
+        if encoding == "bytes":
+            yield LineBlock(part.path, raw, start, _cut_bytes(raw))
+        elif start == 0 and raw.startswith(BOM):
+            text = raw[len(BOM) :]
+            if text:
+                yield LineBlock(part.path, raw, start, _cut_text(text))
+        else:
+            yield LineBlock(part.path, raw, start, _cut_text(raw))
+
+
+def _cut_text(raw: bytes) -> list[str]:
+    text = raw.decode("utf-8", "surrogateescape")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").removesuffix("\r")
+    lines = text.split("\n")
+    if not lines[-1] and raw.endswith(b"\n"):
+        lines.pop()
+    return lines
+
+
+def _cut_bytes(raw: bytes) -> list[bytes]:
+    data = raw.replace(b"\r\n", b"\n").removesuffix(b"\r") if b"\r" in raw else raw
+    lines = data.split(b"\n")
+    if not lines[-1] and raw.endswith(b"\n"):
+        lines.pop()
+    return lines
+
+
+def _whole_lines(handle: int, part: FileRange, limits: ReadLimits) -> Iterator[tuple[int, bytes]]:
+    """Pieces that end with a newline (or with the file), each with the offset at which it starts."""
+    start, chunks = sources.chunks(handle, part, limits.block_bytes)
+    begun: list[bytes] = []  # of a line whose end has not been read yet
+    begun_bytes = 0
+    for chunk in chunks:
+        end = chunk.rfind(b"\n") + 1
+        length = begun_bytes + (chunk.index(b"\n") if end else len(chunk))
+        if length > limits.record_bytes:
+            raise _too_long(part.path, start, limits, b"".join([*begun, chunk])[:_SHOWN])
+        if not end:
+            begun.append(chunk)
+            begun_bytes += len(chunk)
+            continue
+        raw = b"".join([*begun, chunk[:end]]) if begun or end < len(chunk) else chunk
+        yield start, raw
+        start += len(raw)
+        begun = [chunk[end:]] if end < len(chunk) else []
+        begun_bytes = len(chunk) - end
+    if begun:
+        yield start, b"".join(begun)
+
+
+# --------------------------------------------------------------------------------------------------- JSON lines and CSV
+
+
+@dataclass(slots=True)
+class RowBlock:
+    """Parsed records with their offsets; `raw` is the text they were parsed from."""
+
+    path: str
+    raw: bytes
+    start: int
+    records: list[Any] = field(default_factory=list)
+    _offsets: list[int] = field(default_factory=list)
+
+    def add(self, record: object, offset: int) -> None:
+        """Append one record that starts at `offset`."""
+        self.records.append(record)
+        self._offsets.append(offset)
+
+    def offsets(self) -> Sequence[int]:
+        """Where each record starts."""
+        return self._offsets
+
+    def keys(self) -> Sequence[int]:
+        """The offsets."""
+        return self._offsets
+
+    def place(self, index: int) -> str:
+        """Path, byte, and how the record begins."""
+        offset = self._offsets[index]
+        return _place(self.path, offset, self.raw[offset - self.start :][:_SHOWN])
+
+
+def _read_jsonl(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimits) -> Iterator[Block]:
+    del encoding  # JSON says itself what is text
+    decode = msgspec.json.Decoder().decode
+    for start, raw in _whole_lines(handle, part, limits):
+        text = raw.removeprefix(BOM) if start == 0 else raw
+        lines = text.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        offset = start + len(raw) - len(text)
+        if text and b"\n\n" not in text and not text.startswith(b"\n"):
+            try:
+                yield LineBlock(part.path, text, offset, [decode(line) for line in lines])
+                continue
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass  # a blank line, what Python's json writes beyond the standard (NaN), or an error to be named
+        block = RowBlock(part.path, text, offset)
+        for line in lines:
+            if line.strip(b" \t\r"):
+                block.add(_parse_json(line, part.path, offset), offset)
+            offset += len(line) + 1
+        if block.records:
+            yield block
+
+
+def _parse_json(line: bytes, path: str, offset: int) -> object:
+    try:
+        return json.loads(line.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise TaskFailed(
+            "input",
+            f"{_place(path, offset, line)} is not valid JSON: {error}. Correct or remove the line.",
+            record=_place(path, offset, line),
+        ) from None
+
+
+class _Feed:
+    """Lines for the csv module, counted in bytes so that each row's place is known."""
+
+    def __init__(self, pieces: Iterable[tuple[int, bytes]], path: str, limits: ReadLimits) -> None:
+        self._pieces, self._path, self._limits = pieces, path, limits
+        self.position = 0
+        self.row_start = 0
+        self.raw: list[bytes] = []
+
+    def __iter__(self) -> Iterator[str]:
+        for start, raw in self._pieces:
+            piece = raw
+            if start == 0 and raw.startswith(BOM):
+                self.position = self.row_start = len(BOM)
+                piece = raw[len(BOM) :]
+            for line in piece.splitlines(keepends=True) if b"\r" not in piece else _split_kept(piece):
+                self.position += len(line)
+                self.raw.append(line)
+                if self.position - self.row_start > self._limits.record_bytes:
+                    raise _too_long(self._path, self.row_start, self._limits, b"".join(self.raw)[:_SHOWN])
+                yield line.decode("utf-8", "surrogateescape")
+
+
+def _split_kept(piece: bytes) -> list[bytes]:
+    lines = [line + b"\n" for line in piece.split(b"\n")]
+    last = lines.pop()[:-1]
+    return [*lines, last] if last else lines
+
+
+def _read_csv(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimits) -> Iterator[Block]:
+    del encoding
+    csv.field_size_limit(min(limits.record_bytes, 2**31 - 1))  # the module's own limit of 128 KiB is for nobody's good
+    feed = _Feed(_whole_lines(handle, part, limits), part.path, limits)
+    rows = csv.reader(feed)
+    done = False
+    while not done:
+        start = feed.position
+        feed.raw.clear()
+        block = RowBlock(part.path, b"", start)
+        while feed.position - start < limits.block_bytes:
+            feed.row_start = feed.position
+            try:
+                row = next(rows, None)
+            except csv.Error as error:
+                place = _place(part.path, feed.row_start, feed.raw[-1] if feed.raw else b"")
+                raise TaskFailed(
+                    "input", f"{place} is not valid CSV: {error}. Correct or remove the row.", record=place
+                ) from None
+            if row is None:
+                done = True
+                break
+            if row:
+                block.add(row, feed.row_start)
+        block.raw = b"".join(feed.raw)
+        block.start = feed.position - len(block.raw)
+        if block.records:
+            yield block
+
+
+# ---------------------------------------------------------------------------------------------------------- whole files
+
+
+@dataclass(frozen=True, slots=True)
+class FileBlock:
+    """One whole file as one record."""
+
+    path: str
+    records: list[Any]
+
+    def keys(self) -> Sequence[str]:
+        """The file's path."""
+        return [self.path]
+
+    def offsets(self) -> Sequence[int]:
+        """A file starts at 0."""
+        return [0]
+
+    def place(self, index: int) -> str:
+        """The path; the content is the whole file."""
+        assert index == 0, "a file is one record"
+        return f"{self.path}, the whole file"
+
+
+def _read_file(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimits) -> Iterator[Block]:
+    pieces: list[bytes] = []
+    size = 0
+    for piece in sources.whole(handle, part, limits.block_bytes):
+        size += len(piece)
+        if size > limits.record_bytes:
+            raise _too_long(part.path, 0, limits, pieces[0][:_SHOWN] if pieces else piece[:_SHOWN])
+        pieces.append(piece)
+    content = b"".join(pieces)
+    text = content if encoding == "bytes" else content.removeprefix(BOM).decode("utf-8", "surrogateescape")
+    yield FileBlock(part.path, [text])
+
+
+# --------------------------------------------------------------------------------------------------------------- places
+
+
+def _place(path: str, offset: int, raw: bytes) -> str:
+    text = raw.partition(b"\n")[0][: _SHOWN * 4].decode("utf-8", "replace").removesuffix("\r")
+    shown = text[:_SHOWN] + ("..." if len(text) > _SHOWN else "")
+    return f"{path}, byte {offset}: {shown!r}"
+
+
+def _too_long(path: str, offset: int, limits: ReadLimits, raw: bytes) -> TaskFailed:
+    place = _place(path, offset, raw)
+    return TaskFailed(
+        "input",
+        f"{place} is longer than {limits.record_bytes} bytes, the limit for one record. Cut it up, or leave it out.",
+        record=place,
+    )

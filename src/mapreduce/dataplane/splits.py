@@ -1,0 +1,70 @@
+"""Planning: which map task reads what. Pure; the listing it starts from is `inputs`.
+
+A split holds ranges of files of one input, in the order of the listing, and map indexes follow that order. The plan is
+a function of names, sizes, formats and the split size alone, never of the workers. What may be cut: `lines` and
+`jsonl`, uncompressed (the reader of a range owns the records that start in it). Everything else is one range a file:
+`csv` because a quoted newline cannot be told from the end of a row without reading from the start, compressed files
+because they cannot be entered in the middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mapreduce.model import InputFormat
+from mapreduce.protocol.messages import FileRange, Split
+
+MAX_FILES_PER_SPLIT: Final = 1_000
+
+_CUTTABLE: Final = frozenset({"lines", "jsonl"})
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file of an input, as it was when it was listed."""
+
+    path: str
+    bytes: int
+    mtime_ns: int
+    is_compressed: bool = False
+
+
+def plan_splits(
+    files: Sequence[Sequence[InputFile]], formats: Sequence[InputFormat], split_size_bytes: int
+) -> Iterator[Split]:
+    """Cut big files and pack small ones, up to `split_size_bytes` and 1 000 files a split.
+
+    `files[i]` and `formats[i]` belong to the i-th input of the job; a split never mixes inputs. Empty files are left
+    out, except with the format `files`, where each is a record.
+    """
+    for index, (listed, kind) in enumerate(zip(files, formats, strict=True)):
+        for packed in _pack(_ranges(listed, kind, split_size_bytes), split_size_bytes):
+            yield Split(input=index, files=packed)
+
+
+def _ranges(files: Iterable[InputFile], kind: InputFormat, split_size_bytes: int) -> Iterator[FileRange]:
+    for file in files:
+        if file.bytes == 0 and kind != "files":
+            continue
+        pieces = 1
+        if kind in _CUTTABLE and not file.is_compressed:
+            pieces = -(-file.bytes // split_size_bytes)
+        for piece in range(pieces):  # of nearly the same size, so that no task is left with a crumb
+            start, end = piece * file.bytes // pieces, (piece + 1) * file.bytes // pieces
+            yield FileRange(path=file.path, start=start, end=end, size=file.bytes, mtime_ns=file.mtime_ns)
+
+
+def _pack(ranges: Iterable[FileRange], split_size_bytes: int) -> Iterator[tuple[FileRange, ...]]:
+    packed: list[FileRange] = []
+    packed_bytes = 0
+    for part in ranges:
+        size = part.end - part.start
+        if packed and (packed_bytes + size > split_size_bytes or len(packed) == MAX_FILES_PER_SPLIT):
+            yield tuple(packed)
+            packed, packed_bytes = [], 0
+        packed.append(part)
+        packed_bytes += size
+    if packed:
+        yield tuple(packed)

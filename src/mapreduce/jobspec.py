@@ -1,0 +1,262 @@
+"""From what a job's code declares, a manifest and the command line to one checked `JobSpec`. Pure.
+
+Precedence: command line, then manifest, then what the code declares (decorators or module), then defaults. Reading code
+is `userjob`, reading YAML is `manifest`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from mapreduce.errors import InvalidJobSpec
+from mapreduce.model import Code, Encoding, Input, InputFormat, JobSpec, Output, OutputFormat, Shuffle, Storage, Workers
+
+#: Reducers that need no code. A function of the same name in the job's own file goes before them.
+NAMED_REDUCERS: Final = ("sum", "count", "mean", "min", "max", "list", "identity")
+
+
+class CodeProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a job's code cannot be used, as data for whoever shows it."""
+
+    message: str
+    traceback: str = ""
+    """From the first frame of the user's file; empty when the import itself went well."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What `job(name, **options)` may declare; None is undeclared."""
+
+    args: dict[str, str] = {}
+    encoding: Encoding | None = None
+    format: InputFormat | None = None
+    max_attempts: int | None = None
+    output_format: OutputFormat | None = None
+    reducers: int | None = None
+    split_size_bytes: int | None = None
+    task_timeout_seconds: int | None = None
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a job's code declares, found out without running it."""
+
+    name: str
+    mapper: str = "mapper"
+    reducer: str | None = None
+    """A function of the code or a named reducer; None: there is none."""
+    combiner: str | None = None
+    options: Options = Options()
+    problem: CodeProblem | None = None
+
+
+class Overrides(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the command line (or `Job.run`) asks for; None and empty are not asked for."""
+
+    inputs: tuple[str, ...] = ()
+    output: str | None = None
+    format: InputFormat | None = None
+    encoding: Encoding | None = None
+    output_format: OutputFormat | None = None
+    name_template: str | None = None
+    overwrite: bool = False
+    mapper: str | None = None
+    reducer: str | None = None
+    combiner: str | None = None
+    reducers: int | None = None
+    args: dict[str, str] = {}
+    split_size_bytes: int | None = None
+    replicas: int | None = None
+    slots: int | None = None
+    memory_budget_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    shuffle: Shuffle | None = None
+    retain_runs: Literal["Never", "OnFailure", "Always"] | None = None
+    max_attempts: int | None = None
+    max_lost_attempts: int | None = None
+    lease_seconds: int | None = None
+    task_timeout_seconds: int | None = None
+
+
+def build_spec(
+    description: Description,
+    overrides: Overrides,
+    *,
+    source: Path | None = None,
+    manifest: JobSpec | None = None,
+    base: Path | None = None,
+) -> JobSpec:
+    """Merge all that is known of a job into its specification.
+
+    `source` is the job's file (without it the manifest's code is kept); `base` the folder against which relative local
+    paths of inputs and output are resolved (None leaves them). Raises `InvalidJobSpec` naming the field.
+    """
+    declared = description.options
+    code = Code(volume_path=str(source)) if source is not None else manifest.code if manifest is not None else None
+    if code is None:
+        raise InvalidJobSpec("code", "is not given.", "Name the job's Python file.")
+    reducer, combiner, reducers = _functions_after_the_mapper(description, overrides, manifest)
+    spec = JobSpec(
+        code=code,
+        inputs=_inputs(declared, overrides, manifest, base),
+        output=_output(declared, overrides, manifest, base),
+        mapper=overrides.mapper or _given(manifest, "mapper", "mapper") or description.mapper,
+        reducer=reducer,
+        combiner=combiner,
+        reducers=reducers,
+        args={**declared.args, **(manifest.args if manifest else {}), **overrides.args},
+        workers=_replaced(
+            manifest.workers if manifest else Workers(),
+            replicas=overrides.replicas,
+            slots=overrides.slots,
+            memory_budget_bytes=overrides.memory_budget_bytes,
+            memory_limit_bytes=overrides.memory_limit_bytes,
+        ),
+        storage=_replaced(
+            manifest.storage if manifest else Storage(), shuffle=overrides.shuffle, retain_runs=overrides.retain_runs
+        ),
+        split_size_bytes=_first(
+            overrides.split_size_bytes, manifest.split_size_bytes if manifest else None, declared.split_size_bytes
+        ),
+        **{
+            field: _first(
+                getattr(overrides, field), _given(manifest, field, default), getattr(declared, field, None), default
+            )
+            for field, default in (
+                ("max_attempts", 4),
+                ("max_lost_attempts", 8),
+                ("lease_seconds", 30),
+                ("task_timeout_seconds", 3_600),
+            )
+        },
+    )
+    return check_spec(spec)
+
+
+def check_spec(spec: JobSpec) -> JobSpec:
+    """Check what types alone cannot say, and all bounds of a spec that was built in Python. Raises `InvalidJobSpec`."""
+    from mapreduce import specerrors
+
+    specerrors.check_bounds(spec)
+    given = [field for field in ("inline", "module", "volume_path") if getattr(spec.code, field) is not None]
+    if len(given) != 1:
+        problem = (
+            "has none of" if not given else f"has {' and '.join(map(_camel, given))}, but must have exactly one of"
+        )
+        raise InvalidJobSpec("spec.code", f"{problem} inline, module, volumePath.", "Give exactly one.")
+    for index, source in enumerate(spec.inputs):
+        if source.encoding == "bytes" and source.format in {"jsonl", "csv"}:
+            raise InvalidJobSpec(
+                f"spec.inputs[{index}].encoding",
+                f"bytes does not go with the format {source.format}.",
+                "Use lines or files.",
+            )
+    _check_name_template(spec.output.name_template)
+    return spec
+
+
+def _check_name_template(template: str) -> None:
+    field = "spec.output.nameTemplate"
+    try:
+        names = {template.format(partition=index) for index in (0, 1, 99_999)}
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+        raise InvalidJobSpec(
+            field, f"{template!r} is not a name with {{partition}} in it ({error}).", "Write like part-{partition:05d}."
+        ) from None
+    if len(names) != 3:
+        raise InvalidJobSpec(
+            field,
+            f"{template!r} gives different parts the same name.",
+            "Put {partition} in it, like part-{partition:05d}.",
+        )
+    for name in names:
+        if "/" in name or "\0" in name or name.startswith((".", "_")) or len(name.encode("utf-8", "replace")) > 200:
+            raise InvalidJobSpec(
+                field,
+                f"{template!r} gives the name {name!r}.",
+                "Leave out slashes, a leading dot or underscore; at most 200 bytes.",
+            )
+
+
+def _functions_after_the_mapper(
+    description: Description, overrides: Overrides, manifest: JobSpec | None
+) -> tuple[str | None, str | None, int | None]:
+    """Reducer, combiner, number of reduce tasks. Without a reducer a job is map-only, unless it asks for such tasks."""
+    reducers = _first(overrides.reducers, manifest.reducers if manifest else None, description.options.reducers)
+    reducer = _first(overrides.reducer, manifest.reducer if manifest else None, description.reducer)
+    combiner = _first(overrides.combiner, manifest.combiner if manifest else None)
+    if combiner is None and reducer == description.reducer:
+        combiner = description.combiner  # it was declared for that reducer, and for no other
+    if reducer is None:
+        reducers = 0 if reducers is None else reducers
+        reducer = "identity" if reducers else None
+    return reducer, combiner, reducers
+
+
+def _inputs(declared: Options, overrides: Overrides, manifest: JobSpec | None, base: Path | None) -> tuple[Input, ...]:
+    of_manifest = manifest.inputs if manifest else ()
+    if overrides.inputs:
+        formats = {source.format for source in of_manifest}
+        encodings = {source.encoding for source in of_manifest}
+        kind = formats.pop() if len(formats) == 1 else "lines"
+        encoding = encodings.pop() if len(encodings) == 1 else "utf-8"
+        sources = tuple(Input(uri=uri, format=kind, encoding=encoding) for uri in overrides.inputs)
+    else:
+        sources = of_manifest
+    if not sources:
+        raise InvalidJobSpec("inputs", "are not given.", "Name at least one file, folder or glob.")
+    return tuple(
+        Input(
+            uri=_resolved(source.uri, base),
+            format=overrides.format
+            or (source.format if source.format != "lines" else None)
+            or declared.format
+            or "lines",
+            encoding=overrides.encoding
+            or (source.encoding if source.encoding != "utf-8" else None)
+            or declared.encoding
+            or "utf-8",
+        )
+        for source in sources
+    )
+
+
+def _output(declared: Options, overrides: Overrides, manifest: JobSpec | None, base: Path | None) -> Output:
+    output = manifest.output if manifest else None
+    uri = overrides.output or (output.uri if output else None)
+    if uri is None:
+        raise InvalidJobSpec("output", "is not given.", "Name the folder for the result.")
+    written = output or Output(uri=uri)
+    return Output(
+        uri=_resolved(uri, base),
+        format=overrides.output_format
+        or (written.format if written.format != "text" else None)
+        or declared.output_format
+        or "text",
+        name_template=overrides.name_template or written.name_template,
+        overwrite="Replace" if overrides.overwrite else written.overwrite,
+    )
+
+
+def _resolved(uri: str, base: Path | None) -> str:
+    return uri if base is None or "://" in uri else str(base / uri)
+
+
+def _replaced(struct: Any, **changes: Any) -> Any:
+    return msgspec.structs.replace(struct, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _given(manifest: JobSpec | None, field: str, default: Any) -> Any:
+    """A manifest's field, or None where it has the default: a written default cannot be told from one left out."""
+    value = getattr(manifest, field) if manifest is not None else default
+    return None if value == default else value
+
+
+def _first(*choices: Any) -> Any:
+    return next((choice for choice in choices if choice is not None), None)
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
