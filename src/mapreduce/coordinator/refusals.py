@@ -22,6 +22,7 @@ RefusalCode = Literal[
     "conflict",
     "too-large",
     "unsupported-encoding",
+    "range-not-satisfiable",
     "internal",
     "not-ready",
 ]
@@ -40,6 +41,7 @@ HTTP_STATUS: Final[dict[RefusalCode, int]] = {
     "conflict": 409,
     "too-large": 413,
     "unsupported-encoding": 415,
+    "range-not-satisfiable": 416,
     "internal": 500,
     "not-ready": 503,
 }

@@ -68,9 +68,13 @@ def convert(texts: Mapping[str, str], message_type: type[T]) -> T:
     Raises InvalidRequest, naming the parameter.
     """
     try:
-        return msgspec.convert(texts, type=message_type, strict=False)
+        parameters = msgspec.convert(texts, type=message_type, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
+    except UnicodeError:
+        raise InvalidRequest("A parameter is not UTF-8.") from None
+    _refuse_what_the_log_cannot_hold(parameters)
+    return parameters
 
 
 def _invalid(text: str) -> InvalidRequest:
