@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +21,6 @@ def machine_facts(folder: Path) -> dict[str, Any]:
         "memory_mib": int((_first_field(Path("/proc/meminfo"), "MemTotal") or "0 kB").split()[0]) // 1024,
         "kernel": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "executable_is_venv": sys.prefix != sys.base_prefix,
         "fdatasync_ms": fdatasync_ms(folder),
         "calibration_ms": calibration_ms(),
     }

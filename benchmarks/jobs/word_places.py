@@ -1,4 +1,4 @@
-"""How many lines hold each word, with a reducer of one's own and no combiner: every value is kept, spilled and merged."""
+"""How many lines hold each word, with a reducer of one's own and no combiner: every value is kept and merged."""
 
 from collections.abc import Iterable, Iterator
 
