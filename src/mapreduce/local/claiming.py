@@ -1,0 +1,208 @@
+"""Taking an output folder: looking into it, locking it, writing the owner record, deleting what is ours.
+
+What may be done is decided in `local.ownership`; this module looks and carries out. It deletes only what that decision
+names and the run's own state folder, and it undoes what it created when a run is refused after all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from mapreduce.coordinator.statefiles import LOCK_FILE, FolderLock, lock_holder, replace_file, sync_folder
+from mapreduce.errors import OutputRefused
+from mapreduce.local.ownership import FolderView, StartFresh, decide_claim, decide_finished, decide_foreign
+from mapreduce.local.paths import STATE_NAME, SUCCESS_NAME, OutputPaths, part_pattern
+from mapreduce.local.success import read_success
+from mapreduce.ownerrecord import InputEntry, OwnerRecord
+
+
+def look_into(paths: OutputPaths) -> FolderView:
+    """What lies in the output folder, without changing anything."""
+    try:
+        entries = sorted(entry.name for entry in paths.folder.iterdir())
+    except FileNotFoundError:
+        if paths.folder.is_symlink():
+            raise OutputRefused(str(paths.folder), "is a link to nothing.", "Choose another folder with -o.") from None
+        return FolderView(path=str(paths.folder))
+    except NotADirectoryError:
+        return FolderView(path=str(paths.folder), exists=True, is_folder=False)
+    except OSError as error:
+        raise OutputRefused(str(paths.folder), f"cannot be read ({error.strerror}).") from None
+    owner, problem = _read_owner(paths.owner)
+    others = tuple(name for name in entries if name != STATE_NAME)
+    return FolderView(
+        path=str(paths.folder),
+        exists=True,
+        entries=others,
+        state_entries=_state_entries(paths.state) if STATE_NAME in entries else (),
+        owner=owner,
+        owner_problem=problem,
+        is_complete=SUCCESS_NAME in entries,
+        own_parts=_own_parts(paths, owner, others),
+    )
+
+
+@dataclass(slots=True)
+class OutputClaim:
+    """An output folder whose lock this process holds."""
+
+    paths: OutputPaths
+    lock: FolderLock
+    created: list[Path] = field(default_factory=list)
+    """Folders that were made for this claim, outermost first."""
+
+    @classmethod
+    def acquire(cls, paths: OutputPaths, *, overwrite: bool) -> Self:
+        """Lock the folder, creating it if need be. Raises OutputRefused when it is not ours, finished, or in use."""
+        view = look_into(paths)
+        decide_foreign(view)
+        decide_finished(view, overwrite=overwrite)
+        created: list[Path] = []
+        try:
+            _make_folders(paths.state, created)
+            lock = FolderLock.try_acquire(paths.state / LOCK_FILE)
+        except OSError as error:
+            _remove_folders(created)
+            raise OutputRefused(str(paths.folder), f"cannot be written ({error.strerror}).") from None
+        if lock is None:
+            holder = lock_holder(paths.state / LOCK_FILE)
+            by = f" (process {holder})" if holder else ""
+            problem = f"another run is using it{by}."
+            raise OutputRefused(str(paths.folder), problem, "Wait for it, or choose another folder.")
+        return cls(paths, lock, created)
+
+    def settle(
+        self,
+        wanted: OwnerRecord,
+        inputs: Sequence[InputEntry],
+        *,
+        name_template: str,
+        overwrite: bool,
+        restart: bool,
+    ) -> tuple[OwnerRecord | None, str]:
+        """Make the folder this job's: the record to resume (or None for a fresh start), and a notice for the user.
+
+        After a fresh start the folder holds the lock, the owner record and the list of inputs, durably, and nothing
+        else of ours. Raises OutputRefused.
+        """
+        view = look_into(self.paths)
+        pattern = part_pattern(name_template)
+        claim = decide_claim(
+            view,
+            wanted,
+            new_inputs=inputs,
+            old_inputs=self._old_inputs(),
+            is_part={name: pattern.fullmatch(name) is not None for name in view.entries},
+            overwrite=overwrite,
+            restart=restart,
+        )
+        match claim:
+            case StartFresh(delete=delete, notice=notice):
+                self._wipe(delete)
+                replace_file(self.paths.inputs, msgspec.json.encode(inputs))
+                self.write_owner(wanted)
+                return None, notice
+            case _:
+                return claim.owner, ""
+
+    def write_owner(self, record: OwnerRecord) -> None:
+        """Write the owner record durably."""
+        replace_file(self.paths.owner, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+    def undo(self) -> None:
+        """Leave no trace of a run that was refused: what was there before stays, what was created goes."""
+        only_ours = self.paths.state in self.created
+        self.lock.release(remove=only_ours)
+        _remove_folders(self.created)
+
+    def release(self) -> None:
+        """Give the folder back; what is in it stays."""
+        self.lock.release()
+
+    def _wipe(self, names: Sequence[str]) -> None:
+        # `_SUCCESS` first: from here on nobody takes what is left for a whole result. The owner record last: until then
+        # a crash leaves a folder that the next run still knows as ours.
+        self.paths.success.unlink(missing_ok=True)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                (self.paths.folder / name).unlink()
+        sync_folder(self.paths.folder)
+        for entry in sorted(self.paths.state.iterdir()):
+            if entry.name not in (LOCK_FILE, self.paths.owner.name):
+                remove_tree(entry)
+        self.paths.owner.unlink(missing_ok=True)
+        sync_folder(self.paths.state)
+
+    def _old_inputs(self) -> list[InputEntry] | None:
+        try:
+            return msgspec.json.decode(self.paths.inputs.read_bytes(), type=list[InputEntry])
+        except (OSError, msgspec.DecodeError):
+            return None
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a file or a whole folder of ours; one that has gone already is fine."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _read_owner(path: Path) -> tuple[OwnerRecord | None, str]:
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None, ""
+    except OSError as error:
+        return None, str(error.strerror)
+    try:
+        return msgspec.json.decode(content, type=OwnerRecord), ""
+    except msgspec.DecodeError as error:
+        return None, str(error)
+
+
+def _state_entries(state: Path) -> tuple[str, ...]:
+    try:
+        names = sorted(entry.name for entry in state.iterdir())
+    except OSError:
+        return (STATE_NAME,)
+    return tuple(name for name in names if name != LOCK_FILE and not name.endswith(".tmp"))
+
+
+def _own_parts(paths: OutputPaths, owner: OwnerRecord | None, entries: Sequence[str]) -> frozenset[str]:
+    """Entries that a job of ours published: those `_SUCCESS` lists; before it is written, those named like parts."""
+    if owner is None:
+        return frozenset()
+    success = read_success(paths.success)
+    if success is not None:
+        return frozenset(success.parts) & frozenset(entries)
+    pattern = part_pattern(str(owner.spec.get("output.nameTemplate", "part-{partition:05d}")))
+    return frozenset(name for name in entries if pattern.fullmatch(name))
+
+
+def _make_folders(folder: Path, created: list[Path]) -> None:
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        created.append(path)
+    if missing:
+        sync_folder(missing[-1].parent)
+
+
+def _remove_folders(created: Sequence[Path]) -> None:
+    for path in reversed(created):
+        with contextlib.suppress(OSError):
+            path.rmdir()

@@ -1,0 +1,66 @@
+"""Names of everything that `mr run` keeps in an output folder. Names only: no file is opened here."""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+STATE_NAME: Final = "_mapreduce"
+SUCCESS_NAME: Final = "_SUCCESS"
+OWNER_NAME: Final = "owner.json"
+INPUTS_NAME: Final = "inputs.json"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPaths:
+    """The folder that the user named, and what lies in it."""
+
+    folder: Path
+
+    @property
+    def success(self) -> Path:
+        """Written last; its presence means that the result is whole."""
+        return self.folder / SUCCESS_NAME
+
+    @property
+    def state(self) -> Path:
+        """State folder of the run's own coordinator."""
+        return self.folder / STATE_NAME
+
+    @property
+    def owner(self) -> Path:
+        """Whose result this is, and what it was made from."""
+        return self.state / OWNER_NAME
+
+    @property
+    def inputs(self) -> Path:
+        """The list of input files as it was when the run began, to say which of them changed."""
+        return self.state / INPUTS_NAME
+
+    @property
+    def attempts(self) -> Path:
+        """Output files of attempts, before they are published."""
+        return self.state / "attempts"
+
+    @property
+    def scratch(self) -> Path:
+        """What workers keep for themselves while they run."""
+        return self.state / "scratch"
+
+    @property
+    def workers(self) -> Path:
+        """What the worker processes themselves (not the user's code) print."""
+        return self.state / "workers"
+
+
+def part_pattern(name_template: str) -> re.Pattern[str]:
+    """Pattern of the names that `name_template` can make."""
+    pieces: list[str] = []
+    for literal, field, _format, _conversion in string.Formatter().parse(name_template):
+        pieces.append(re.escape(literal))
+        if field is not None:
+            pieces.append(r"[0-9a-fA-FxobXOB ]+")
+    return re.compile("".join(pieces))

@@ -1,0 +1,43 @@
+"""Reading `_SUCCESS`: what a finished output folder says of itself. The coordinator writes it, last of all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+
+class PartFacts(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One output file."""
+
+    bytes: int = 0
+    records: int = 0
+    key_type: str = ""
+    """The one type of all its keys, "mixed", or "" when unknown or without records."""
+    sorted: bool = False
+
+
+class OutputFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole output."""
+
+    bytes: int = 0
+    records: int = 0
+    format: str = "text"
+
+
+class Success(msgspec.Struct, frozen=True, kw_only=True):
+    """Those fields of `_SUCCESS` that reading the output needs; all others are ignored."""
+
+    name: str = ""
+    output: OutputFacts = OutputFacts()
+    parts: dict[str, PartFacts] = {}
+    """By name, in order of partition."""
+    warnings: dict[str, int] = {}
+
+
+def read_success(path: Path) -> Success | None:
+    """The content of `_SUCCESS`, or None when there is none that can be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Success)
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,127 @@
+"""The `mr` command: the table of its subcommands, and the one place where an error becomes a line and an exit code.
+
+Nothing of a subcommand is imported before it is called: start-up is what a person feels first. What a command does is
+in `mapreduce_cli.commands`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from mapreduce.errors import MapReduceError
+
+#: Subcommand: (module below `mapreduce_cli.commands`, its line in `mr --help`). The order is that of the help page.
+COMMANDS: Final = {
+    "run": ("run", "Run a job here, with worker processes of its own, and wait for it."),
+    "check": ("check", "Check a job's file, and with a sample its results, before running it."),
+    "get": ("get", "Print, copy, merge or rank the output of a job."),
+    "coordinator": ("coordinator", "Serve a state folder: jobs can be submitted, workers can join."),
+    "worker": ("worker", "Join a coordinator and run tasks until it is told to stop."),
+    "submit": ("submit", "Hand a job to a running coordinator; prints the job's id."),
+    "ls": ("ls", "List the jobs of a coordinator."),
+    "wait": ("wait", "Wait until a job has ended; the exit code says how."),
+    "logs": ("logs", "Show what a job's attempts printed, and why they failed."),
+    "cancel": ("cancel", "Cancel a job."),
+    "wal": ("wal", "Explain or check the write-ahead log of a state or output folder."),
+}
+
+EXIT_INTERRUPTED: Final = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, and whose help page imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The subcommands in the order of the help page."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one subcommand, or None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"mapreduce_cli.commands.{COMMANDS[cmd_name][0]}")
+        command = module.command
+        assert isinstance(command, click.Command), cmd_name
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but a misspelt name is answered with the nearest right one."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f"; did you mean 'mr {near[0]}'?" if near else "; 'mr --help' lists all"
+            raise click.UsageError(f"there is no command '{name}'{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 coordinator unreachable, 130 interrupted.",
+)
+@click.version_option(package_name="mapreduce-operator", prog_name="mr")
+def cli() -> None:
+    """MapReduce for Python people: two functions in a file are a job.
+
+    \b
+    mr run wordcount.py 'books/*.txt' -o out/     run it here, on all cores
+    mr get out/ --top 10                          see the result
+    mr COMMAND --help                             all about one command
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the `mr` script. Ends the process with the command's exit code."""
+    if os.name != "posix":
+        _say("Windows is not supported; use WSL, or a container. Linux and macOS are.")
+        sys.exit(2)
+    sys.exit(invoke(arguments))
+
+
+def invoke(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit code. Errors of ours become one line; a bug keeps its traceback."""
+    try:
+        result = cli.main(arguments, prog_name="mr", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        _say(_usage_line(error))
+        return 2
+    except click.ClickException as error:
+        _say(error.format_message())
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except MapReduceError as error:
+        _say(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output has gone (`mr get | head`): no error, and no second complaint at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _usage_line(error: click.UsageError) -> str:
+    text = error.format_message().rstrip(".")
+    text = text[:1].lower() + text[1:] if not text.startswith(("'", "-")) else text
+    path = error.ctx.command_path if error.ctx is not None else "mr"
+    return text if "--help" in text or "did you mean" in text else f"{text} (see '{path} --help')"
+
+
+def _say(text: str) -> None:
+    print(f"mr: {text}", file=sys.stderr, flush=True)
