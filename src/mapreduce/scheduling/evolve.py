@@ -224,6 +224,8 @@ def _rebuild(state: State, record: r.JobRebuilt) -> None:
             _trust(job, table, done)
         table.rebuild_queue()
     job.phase = phase
+    job.reason = "WALCorrupt"
+    job.message = "the log was damaged; only outputs that could be verified were kept"
 
 
 def _trust(job: Job, table: TaskTable, done: r.Committed) -> None:

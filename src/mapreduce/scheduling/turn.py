@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mapreduce.protocol.messages import AttemptId, Split
 from mapreduce.scheduling import records as r
@@ -12,12 +13,14 @@ from mapreduce.scheduling.policy import Settings
 from mapreduce.scheduling.sessions import Sessions
 from mapreduce.scheduling.state import Job, State
 
+RefusalCode = Literal["bad-request", "conflict", "epoch-changed", "not-found", "stale-call", "unknown-worker"]
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A reply that says no; `code` is stable, for programs."""
 
-    code: str
+    code: RefusalCode
     message: str
 
 

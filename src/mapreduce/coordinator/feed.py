@@ -1,0 +1,77 @@
+"""What happened lately, for streams that follow along. An event's id is its record's sequence in the log.
+
+A bounded number of records is kept; who asks for older ones gets the full state instead, so no viewer costs memory.
+Nothing is encoded unless somebody follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mapreduce.scheduling.records import AnyRecord
+
+if TYPE_CHECKING:
+    from mapreduce.coordinator.service import Service
+
+
+class Feed:
+    """The newest records of this incarnation."""
+
+    def __init__(self, limit: int) -> None:
+        self._recent: deque[tuple[int, AnyRecord]] = deque(maxlen=limit)
+        self._arrived = asyncio.Event()
+
+    def add(self, sequence: int, record: AnyRecord) -> None:
+        """Keeps a record and wakes the followers."""
+        self._recent.append((sequence, record))
+        if not self._arrived.is_set():
+            self._arrived.set()
+
+    async def follow(self, from_sequence: int, service: Service) -> AsyncIterator[tuple[int, bytes]]:
+        """Yields (sequence, JSON) of everything after `from_sequence`, each only once it is durable.
+
+        The first item is the full state (`"type": "State"`) when `from_sequence` is 0 or no longer in memory.
+        """
+        position = from_sequence
+        if not self._reaches_back_to(position) or position > service.sequence:
+            status = await service.statuses()
+            position = status.sequence
+            yield position, msgspec.json.encode({"type": "State", **msgspec.to_builtins(status)})
+        while True:
+            fresh = self._after(position)
+            if not fresh:
+                self._arrived = event = asyncio.Event() if self._arrived.is_set() else self._arrived
+                await event.wait()
+                continue
+            if not self._reaches_back_to(position):  # this follower was too slow
+                status = await service.statuses()
+                position = status.sequence
+                yield position, msgspec.json.encode({"type": "State", **msgspec.to_builtins(status)})
+                continue
+            await service.durable()
+            for sequence, record in fresh:
+                position = sequence
+                yield sequence, encode_event(record)
+
+    def _reaches_back_to(self, sequence: int) -> bool:
+        """Every record after `sequence` is still here."""
+        return sequence > 0 and bool(self._recent) and self._recent[0][0] <= sequence + 1
+
+    def _after(self, sequence: int) -> list[tuple[int, AnyRecord]]:
+        fresh = []
+        for entry in reversed(self._recent):
+            if entry[0] <= sequence:
+                break
+            fresh.append(entry)
+        fresh.reverse()
+        return fresh
+
+
+def encode_event(record: AnyRecord) -> bytes:
+    """A record as JSON with its field names, `type` first."""
+    return msgspec.json.encode({"type": type(record).__name__, **msgspec.structs.asdict(record)})

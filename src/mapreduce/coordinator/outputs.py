@@ -1,0 +1,121 @@
+"""The output folder of a job, as the coordinator takes it: refused when it is not empty, claimed by an owner record.
+
+Two jobs on one folder: exactly one gets it, by exclusive creation of the record. `mr run` decides about its own folder
+before (resuming, overwriting: `mapreduce.local`); here a folder whose state folder is the coordinator's own is
+accepted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mapreduce.coordinator.publish import SUCCESS_NAME
+from mapreduce.coordinator.statefiles import replace_file, sync_folder
+from mapreduce.coordinator.store import STATE_NAME
+from mapreduce.errors import OutputRefused
+from mapreduce.model import JobSpec
+from mapreduce.ownerrecord import OwnerRecord, make_owner_record
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Which job of which coordinator wants the folder."""
+
+    store_id: str
+    state_folder: Path
+    job: int
+    name: str
+    code: str
+
+
+def claim_output(spec: JobSpec, claimant: Claimant) -> None:
+    """Makes the output folder this job's. Blocking; repeatable by the same job.
+
+    Raises:
+        OutputRefused: the folder holds a finished or a foreign result, or belongs to another job, or cannot be written.
+    """
+    folder = Path(spec.output.uri)
+    own = folder / STATE_NAME
+    if own == claimant.state_folder:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _claim(folder, own, spec, claimant)
+    except OutputRefused:
+        raise
+    except OSError as error:
+        raise OutputRefused(str(folder), f"cannot be written ({error.strerror or error}).") from error
+
+
+def _claim(folder: Path, own: Path, spec: JobSpec, claimant: Claimant) -> None:
+    record = msgspec.structs.replace(
+        make_owner_record(claimant.name, spec, code={}, code_digest=claimant.code, inputs=()),
+        store_id=claimant.store_id,
+        state_folder=str(claimant.state_folder),
+        job=claimant.job,
+    )
+    known = read_owner(own / "owner.json")
+    if known is not None and (known.store_id, known.job) == (record.store_id, record.job):
+        return
+    names = sorted(entry.name for entry in folder.iterdir())
+    if names == [STATE_NAME] and known is not None and known.end:
+        shutil.rmtree(own)  # a job of ours that ended without a result
+        names = []
+    if names and (known is None or spec.output.overwrite != "Replace" or not (folder / SUCCESS_NAME).exists()):
+        raise OutputRefused(
+            str(folder),
+            f"is not empty ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}).",
+            "Choose another folder, or have a finished result of ours replaced (overwrite: Replace, --overwrite).",
+        )
+    if names:
+        _remove_result(folder)
+    own.mkdir(exist_ok=True)
+    try:
+        descriptor = os.open(own / "owner.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        raise OutputRefused(str(folder), "another job has just taken it.", "Choose another folder.") from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(_encode(record))
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(own)
+    sync_folder(folder)
+
+
+def note_end(spec: JobSpec, claimant: Claimant, end: str) -> None:
+    """Writes into the owner record how the job ended. Blocking; a folder that is not this job's is left alone."""
+    path = Path(spec.output.uri) / STATE_NAME / "owner.json"
+    record = read_owner(path)
+    if record is None or record.job != claimant.job or record.store_id != claimant.store_id:
+        return
+    with contextlib.suppress(OSError):
+        replace_file(path, _encode(msgspec.structs.replace(record, end=end)))
+
+
+def read_owner(path: Path) -> OwnerRecord | None:
+    """The owner record at `path`, or None."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=OwnerRecord)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _encode(record: OwnerRecord) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def _remove_result(folder: Path) -> None:
+    """Removes a finished result of ours: what its `_SUCCESS` lists, then our own folder. Nothing else is touched."""
+    success: Any = msgspec.json.decode((folder / SUCCESS_NAME).read_bytes())
+    (folder / SUCCESS_NAME).unlink()
+    for name in success.get("parts", {}):
+        if isinstance(name, str) and "/" not in name:
+            (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / STATE_NAME, ignore_errors=True)

@@ -1,0 +1,50 @@
+"""Looking at a job's runs after a reader reported one as lost: which are really gone? Blocking, off the event loop.
+
+The reported ones are read and verified whole; of the others only presence and size are looked at, so that a lost folder
+is noticed at once and not run by run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from mapreduce.dataplane.runcheck import check_run
+from mapreduce.errors import CorruptRun
+from mapreduce.scheduling.state import Job
+from mapreduce.scheduling.tasks import Output
+from mapreduce.scheduling.transitions import TaskState
+
+
+def committed_runs(job: Job) -> list[Output]:
+    """The runs that a reduce of `job` reads, taken from the state at once."""
+    table = job.maps
+    outputs = (table.output(index) for index in range(table.count) if table.state[index] == TaskState.COMMITTED)
+    return [output for output in outputs if output.has_file]
+
+
+def find_lost(folder: Path, runs: Sequence[Output], reported: Collection[int]) -> tuple[tuple[int, ...], str]:
+    """Map indexes whose run is gone or damaged, and what is wrong with the first."""
+    lost, first = [], ""
+    for run in runs:
+        path = folder / f"{run.id.stem}.run"
+        problem = _problem(path, run, is_reported=run.id.index in reported)
+        if problem:
+            first = first or problem
+            lost.append(run.id.index)
+    return tuple(lost), first
+
+
+def _problem(path: Path, run: Output, *, is_reported: bool) -> str:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return f"run {path.name} is gone"
+    if size != run.bytes:
+        return f"run {path.name} has {size} bytes, {run.bytes} were committed"
+    if is_reported:
+        try:
+            check_run(path, run.digest)
+        except CorruptRun as error:
+            return str(error)
+    return ""

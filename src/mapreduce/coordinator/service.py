@@ -1,0 +1,386 @@
+"""The shell around the scheduling core: the only place where order matters.
+
+Every event takes the same way: decide, evolve and enqueue in one turn, without awaiting; then wait until the log is
+durable up to the sequence the reply saw; then speak. That holds for every answer, status and streams included. If the
+log fails, nothing is said any more and `failed` is set; whoever hosts the service ends its process.
+
+The service knows asyncio and the log, no HTTP and no Kubernetes. Work of its own that takes time (planning, publishing,
+probing, cleaning up, compacting) is in `background`, what it remembers of records for streams in `feed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from mapreduce.clock import Clock, SystemClock
+from mapreduce.coordinator import background, recovery
+from mapreduce.coordinator.blocking import Blocking
+from mapreduce.coordinator.feed import Feed
+from mapreduce.coordinator.plans import Plan
+from mapreduce.coordinator.refusals import Refused, bad_request, conflict, not_found, not_ready
+from mapreduce.coordinator.settings import ServiceSettings
+from mapreduce.coordinator.store import Store
+from mapreduce.protocol import messages as m
+from mapreduce.scheduling import events, records, snapshot, views
+from mapreduce.scheduling.machine import Decision, Machine, Reply, Request
+from mapreduce.scheduling.sessions import Sessions
+from mapreduce.scheduling.state import Job
+from mapreduce.scheduling.transitions import JobPhase
+from mapreduce.scheduling.turn import Refusal
+from mapreduce.wal.files import FileSystem, LocalFiles
+from mapreduce.wal.groupcommit import GroupCommit
+from mapreduce.wal.log import Log
+
+#: Records after which a worker that waits for a task may find one.
+_WORK = (
+    records.JobPlanned,
+    records.MapsCompleted,
+    records.OutputLost,
+    records.AttemptFailed,
+    records.LeasesReleased,
+    records.JobFinished,
+    records.JobRebuilt,
+)
+
+
+class Service:
+    """One incarnation of a coordinator over one state folder. Made by `start`, ended by `close`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        log: Log,
+        store_id: bytes,
+        machine: Machine,
+        *,
+        settings: ServiceSettings,
+        clock: Clock,
+        blocking: Blocking,
+    ) -> None:
+        self.folder = folder
+        self.store = Store(folder)
+        self.store_id = store_id
+        self.machine = machine
+        self.settings = settings
+        self.clock = clock
+        self.blocking = blocking
+        self.plans: dict[int, Plan] = {}
+        self.resumed: dict[int, tuple[int, int]] = {}
+        self.records_since_snapshot = 0
+        self.notices: tuple[str, ...] = ()
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.log = log
+        self.commits = GroupCommit(log, run_blocking=blocking.serial, on_failure=self.fail)
+        self.feed = Feed(settings.event_backlog)
+        self._work = asyncio.Event()
+        self._change = asyncio.Event()
+        self._submitting = asyncio.Lock()
+        self._effects = background.Effects(self)
+
+    @classmethod
+    async def start(
+        cls,
+        folder: Path,
+        *,
+        settings: ServiceSettings | None = None,
+        files: FileSystem | None = None,
+        clock: Clock | None = None,
+        blocking: Blocking | None = None,
+    ) -> Service:
+        """Claims the next epoch, replays the log, and takes every job up where it stands.
+
+        Raises:
+            WALForeign: another store's log, or a newer release's, lies in the folder.
+            StorageFailed: the log cannot be written.
+        """
+        settings, clock, blocking = (
+            settings or ServiceSettings(),
+            clock or SystemClock(),
+            blocking or Blocking.threads(),
+        )
+        found = await blocking.run(lambda: recovery.recover(folder, files or LocalFiles()))
+        machine = Machine(found.state, settings.machine, split_of=lambda job, index: service.split(job, index))
+        service = cls(folder, found.log, found.store_id, machine, settings=settings, clock=clock, blocking=blocking)
+        now_s = clock.monotonic_s()
+        machine.sessions = Sessions.rearmed(found.state, now_s, _longest_lease_s(found.state.current_job, settings))
+        service.plans.update(found.plans)
+        service.turn(records.EpochStarted(found.log.epoch, clock.utc_s()))
+        for record in found.rebuilt:
+            service.turn(record)
+        for job in found.state.jobs.values():
+            service.resumed[job.id] = (job.maps.committed_count, job.reduces.committed_count)
+        await service.durable()
+        if found.is_rebuilt:  # until a snapshot is there, every start would find the damage again
+            await service.compact()
+        service.notices = found.notices
+        service._effects.start()
+        return service
+
+    async def close(self) -> None:
+        """Ends all work of its own and closes the log. What was acknowledged is durable already."""
+        await self._effects.stop()
+        if not self.failed.done():
+            await self.commits.close()
+        self.blocking.shut_down()
+
+    # ------------------------------------------------------------------------------------------------ the one order
+
+    def turn(self, event: Request | events.Event | records.AnyRecord) -> Decision:
+        """Decides, evolves and enqueues, without awaiting. Nothing of it may be said before `durable` returns."""
+        try:
+            decision = self.machine.turn(event, self.clock.monotonic_s(), self.clock.utc_s())
+            if decision.records:
+                self._enqueue(decision.records)
+        except Exception as error:
+            self.fail(error)  # state and log may differ now: this incarnation must not say another word
+            raise
+        return decision
+
+    def _enqueue(self, decided: list[records.AnyRecord]) -> None:
+        for record in decided:
+            sequence = self.log.enqueue(records.encode(record))
+            self.feed.add(sequence, record)
+        self.records_since_snapshot += len(decided)
+        if decided:
+            self._change.set()
+            self._change = asyncio.Event()
+            if any(isinstance(record, _WORK) for record in decided):
+                self.wake_workers()
+            self._effects.look()
+
+    async def durable(self) -> int:
+        """Waits until everything decided so far is on disk, and looks at the claim once more; returns the sequence.
+
+        An answer that needs no record waits for that look too: an incarnation that was paused and overtaken must not
+        answer from a state that others have left behind.
+        """
+        sequence = self.log.sequence
+        if sequence > self.log.durable_sequence:
+            await self.commits.durable(sequence)
+        else:
+            await self.commits.confirm()
+        return sequence
+
+    async def compact(self) -> None:
+        """Writes the state as a snapshot and lets the log drop what it replaces."""
+        image, sequence = snapshot.dump(self.machine.state), self.sequence
+        self.records_since_snapshot = 0
+        await self.commits.durable(sequence)
+        await self.commits.snapshot(image, sequence)
+
+    async def _handle(self, event: Request | events.Event) -> Reply:
+        self._check_alive()
+        decision = self.turn(event)
+        await self.durable()
+        if isinstance(decision.reply, Refusal):
+            raise Refused(decision.reply.code, decision.reply.message)
+        return decision.reply
+
+    def fail(self, error: BaseException) -> None:
+        """The log failed, a newer incarnation took over, or state and log may differ: nothing is said from here on."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
+            self.failed.exception()  # the host may look later, or never: that is no warning
+
+    def _check_alive(self) -> None:
+        if self.failed.done():
+            raise not_ready(f"this coordinator has stopped: {self.failed.exception()}")
+
+    def wake_workers(self) -> None:
+        """Lets every waiting `next` look again."""
+        self._work.set()
+        self._work = asyncio.Event()
+
+    # ------------------------------------------------------------------------------------------------------ workers
+
+    @property
+    def epoch(self) -> int:
+        """The epoch this incarnation claimed."""
+        return self.log.epoch
+
+    @property
+    def sequence(self) -> int:
+        """Sequence of the newest record."""
+        return self.log.sequence
+
+    async def register(self, request: m.RegisterRequest) -> m.RegisterReply:
+        """Lets a worker join, or come back with what it holds."""
+        reply = await self._handle(request)
+        assert isinstance(reply, m.RegisterReply)
+        return reply
+
+    async def next(self, request: m.NextRequest) -> m.NextReply:
+        """Takes over what is finished and grants a batch; waits for one if nothing was finished."""
+        deadline_s = self.clock.monotonic_s() + min(request.wait_s, self.settings.poll_s)
+        while True:
+            work = self._work
+            reply = await self._handle(request)
+            assert isinstance(reply, m.NextReply)
+            left_s = deadline_s - self.clock.monotonic_s()
+            if reply.tasks or reply.verdicts or reply.is_done or not request.want or left_s <= 0:
+                return reply
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await work.wait()
+
+    async def heartbeat(self, request: m.HeartbeatRequest) -> m.HeartbeatReply:
+        """Renews a worker's leases and gives it its orders."""
+        reply = await self._handle(request)
+        assert isinstance(reply, m.HeartbeatReply)
+        return reply
+
+    async def definition(self, job: int) -> m.JobDefinition:
+        """What all tasks of a job share."""
+        found = self._job(job)
+        await self.durable()
+        return m.JobDefinition(
+            job=found.id,
+            name=found.name,
+            spec=found.spec,
+            code=found.code,
+            maps=found.maps.count,
+            partitions=found.reduces.count,
+            runs_dir=str(self.store.runs_folder(job)),
+            attempts_dir=str(self.store.attempts_folder(found.spec, job)),
+            trace_dir=str(self.store.trace_folder(job)),
+        )
+
+    async def runs(self, job: int, start: int, limit: int) -> m.RunsPage:
+        """The runs that a reduce task has to read. Only a whole list is ever given: none while a map is made again."""
+        found = self._job(job)
+        if found.phase is not JobPhase.REDUCING:
+            await self.durable()
+            raise not_ready(f"job {job} is {found.phase}: its runs are not complete now. Ask again.")
+        page = views.runs_page(found, start, limit, self._run_url)
+        await self.durable()
+        return page
+
+    def _run_url(self, worker: int, attempt: m.AttemptId) -> str:
+        job = self.machine.state.jobs[attempt.job]
+        if job.spec.storage.shuffle != "Peer":
+            return ""
+        holder = self.machine.state.workers.get(self.machine.state.worker_names.get(worker, ""))
+        base = holder.serve_url if holder is not None else "http://127.0.0.1:9/gone"
+        return f"{base}/runs/{attempt.job}/{attempt.stem}.run"
+
+    def split(self, job: int, index: int) -> m.Split:
+        """The input of one map task."""
+        return self.plans[job].split(index)
+
+    # ------------------------------------------------------------------------------------------------------ clients
+
+    async def submit(self, request: m.SubmitRequest) -> m.SubmitReply:
+        """Appends a job to the queue; its code must have been put before."""
+        if await self.blocking.run(lambda: self.store.code(request.code)) is None:
+            raise bad_request(f"code {request.code} is not here: PUT /v1/code/{request.code} first")
+        async with self._submitting:  # the file is named by an id that only the record makes taken
+            self._check_alive()
+            job = self.machine.state.next_job_id
+            # durable beside the log before the record, so that a damaged log can be rebuilt
+            await self.blocking.run(lambda: self.store.put_submission(job, request))
+            reply = await self._handle(request)
+        assert isinstance(reply, m.SubmitReply)
+        return reply
+
+    async def cancel(self, job: int) -> m.JobStatus:
+        """Ends a job."""
+        await self._handle(events.CancelRequested(job))
+        return (await self.status(job))[0]
+
+    async def status(self, job: int, *, wait_s: float = 0, after_sequence: int = 0) -> tuple[m.JobStatus, int]:
+        """A job, and the sequence this answer shows; with `wait_s` waits for something newer than `after_sequence`."""
+        deadline_s = self.clock.monotonic_s() + min(wait_s, 60.0)
+        while self.sequence <= after_sequence and (left_s := deadline_s - self.clock.monotonic_s()) > 0:
+            self._job(job)
+            change = self._change
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await change.wait()
+            self._check_alive()
+        found = self._job(job)
+        shown = views.job_status(self.machine.state, found, resumed=self.resumed.get(job, (0, 0)))
+        return shown, await self.durable()
+
+    async def statuses(self) -> m.StatusList:
+        """All jobs."""
+        self._check_alive()
+        shown = views.status_list(self.machine.state, self.sequence, lambda job: self.resumed.get(job, (0, 0)))
+        await self.durable()
+        return shown
+
+    async def put_code(self, digest: str, body: bytes) -> None:
+        """Keeps a code bundle."""
+        if not self.store.is_digest(digest):
+            raise bad_request("the address of a code bundle is its sha256, 64 hexadecimal digits")
+        if not await self.blocking.run(lambda: self.store.put_code(digest, body)):
+            raise bad_request(f"the body's sha256 is not {digest}")
+
+    async def code(self, digest: str) -> bytes:
+        """A code bundle."""
+        body = await self.blocking.run(lambda: self.store.code(digest))
+        if body is None:
+            raise not_found(f"code bundle {digest}")
+        return body
+
+    async def put_attempt_log(self, job: int, stem: str, body: bytes) -> None:
+        """Keeps what an attempt printed."""
+        self._job(job)
+        if not await self.blocking.run(lambda: self.store.put_attempt_log(job, stem, body)):
+            raise bad_request(f"{stem!r} names no attempt")
+
+    async def task_log(self, job: int, task: str) -> bytes:
+        """What the attempts of a task printed."""
+        self._job(job)
+        body = await self.blocking.run(lambda: self.store.task_log(job, task))
+        if body is None:
+            raise not_found(f"task {task} (tasks are called map-3 or reduce-0)")
+        return body
+
+    async def parts(self, job: int) -> list[str]:
+        """Names of the published parts, in order."""
+        found = self._job(job)
+        await self.durable()
+        if found.phase is not JobPhase.COMPLETE:
+            raise conflict(f"job {job} is {found.phase}: it has no output")
+        return list(self._part_indexes(found))
+
+    async def part_path(self, job: int, name: str) -> Path:
+        """Where a published part lies."""
+        if name not in await self.parts(job):
+            raise not_found(f"part {name} of job {job}")
+        return Path(self._job(job).spec.output.uri) / name
+
+    def subscribe(self, from_sequence: int) -> AsyncIterator[tuple[int, bytes]]:
+        """What happens, as (sequence, JSON), from after `from_sequence` on; the full state first if that is too old."""
+        return self.feed.follow(from_sequence, self)
+
+    def _part_indexes(self, job: Job) -> dict[str, int]:
+        template, table = job.spec.output.name_template, job.outputs
+        return {template.format(partition=i): i for i in range(table.count) if table.output(i).has_file}
+
+    def _job(self, job: int) -> Job:
+        self._check_alive()
+        found = self.machine.state.jobs.get(job)
+        if found is None:
+            raise not_found(f"job {job}")
+        return found
+
+    # -------------------------------------------------------------------------------------------------- for the host
+
+    def close_when_idle(self) -> None:
+        """From now on workers are told to end once no job is left."""
+        self.machine.sessions.is_closing = True
+        self.wake_workers()
+
+    async def free_bytes(self) -> int:
+        """Free space on the volume of the state folder."""
+        usage = await self.blocking.run(lambda: shutil.disk_usage(self.folder))
+        return usage.free
+
+
+def _longest_lease_s(job: Job | None, settings: ServiceSettings) -> float:
+    return settings.machine.lease_s if job is None else float(job.spec.lease_seconds)

@@ -1,0 +1,30 @@
+"""How one coordinator behaves; what belongs to a job is in its specification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mapreduce.model import MIB
+from mapreduce.scheduling.policy import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Built once by the host and passed down."""
+
+    exit_when_idle: bool = False
+    """Tell workers to end when no job is left (`mr run`); otherwise they wait for the next."""
+    machine: Settings = field(default_factory=Settings)
+    """How leases and heartbeats are measured."""
+    poll_s: float = 20.0
+    """Longest time that a worker's call waits for a task; below the shortest lease a proxy would cut."""
+    tick_s: float = 0.5
+    """How often deadlines are looked at. A lease may end late by this much, never early."""
+    snapshot_records: int = 200_000
+    """Records after which the log is compacted; replaying so many takes about a second."""
+    low_water_bytes: int = 64 * MIB
+    """Free space on the state folder's volume below which nothing more is granted until there is room."""
+    event_backlog: int = 20_000
+    """Records kept in memory for streams that reconnect; an older one gets the full state."""
+    slow_sync_s: float = 1.0
+    """An fsync longer than this is worth a warning."""

@@ -1,0 +1,156 @@
+"""The files beside the log: code bundles, specifications, plans, attempts' logs, and the folders of each job's runs.
+
+Names and small durable writes only; all calls block and are made off the event loop. The log itself is `mapreduce.wal`.
+Names are made from ids of our own; whatever a caller sent is checked against a pattern before it becomes part of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from mapreduce.coordinator.plans import Plan, digest
+from mapreduce.coordinator.statefiles import CODE_FOLDER, JOBS_FOLDER, replace_file
+from mapreduce.errors import StorageFailed
+from mapreduce.model import JobSpec
+from mapreduce.protocol.messages import SubmitRequest
+
+STATE_NAME: Final = "_mapreduce"
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_STEM: Final = re.compile(r"(map|reduce)-\d{5,9}\.e\d{1,16}\.a\d{1,5}")
+_TASK: Final = re.compile(r"(map|reduce)-(\d{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """All names below one state folder."""
+
+    folder: Path
+
+    def job_folder(self, job: int) -> Path:
+        """Everything that belongs to one job and is no code."""
+        return self.folder / JOBS_FOLDER / str(job)
+
+    def runs_folder(self, job: int) -> Path:
+        """Runs of the job's maps, `<stem>.run`."""
+        return self.job_folder(job) / "runs"
+
+    def trace_folder(self, job: int) -> Path:
+        """Record traces of suspected attempts, `<stem>.trace`."""
+        return self.job_folder(job) / "traces"
+
+    def logs_folder(self, job: int) -> Path:
+        """What attempts printed, `<stem>.log`."""
+        return self.job_folder(job) / "logs"
+
+    def attempts_folder(self, spec: JobSpec, job: int) -> Path:
+        """Outputs of attempts, `<stem>.out`: in the output's own file system, so that publishing is a rename."""
+        return Path(spec.output.uri) / STATE_NAME / "attempts" / str(job)
+
+    # ------------------------------------------------------------------------------------------------------ code
+
+    def is_digest(self, text: str) -> bool:
+        """`text` could be the address of a bundle."""
+        return _DIGEST.fullmatch(text) is not None
+
+    def put_code(self, address: str, body: bytes) -> bool:
+        """Keeps a code bundle durably; False when `address` is not its sha256."""
+        if hashlib.sha256(body).hexdigest() != address:
+            return False
+        path = self.folder / CODE_FOLDER / f"{address}.zip"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, body)
+        return True
+
+    def code(self, address: str) -> bytes | None:
+        """A bundle, or None."""
+        if not self.is_digest(address):
+            return None
+        try:
+            return (self.folder / CODE_FOLDER / f"{address}.zip").read_bytes()
+        except FileNotFoundError:
+            return None
+
+    # ------------------------------------------------------------------------------------------- specification, plan
+
+    def put_submission(self, job: int, request: SubmitRequest) -> None:
+        """Keeps what was submitted, so that a damaged log can be rebuilt."""
+        self.job_folder(job).mkdir(parents=True, exist_ok=True)
+        replace_file(self.job_folder(job) / "spec.json", msgspec.json.encode(request) + b"\n")
+
+    def submissions(self) -> dict[int, SubmitRequest]:
+        """Every submission found, by job id; unreadable ones are left out."""
+        found = {}
+        for path in (self.folder / JOBS_FOLDER).glob("*/spec.json"):
+            if path.parent.name.isdecimal():
+                try:
+                    found[int(path.parent.name)] = msgspec.json.decode(path.read_bytes(), type=SubmitRequest)
+                except msgspec.DecodeError:
+                    continue
+        return dict(sorted(found.items()))
+
+    def put_plan(self, job: int, plan: Plan) -> str:
+        """Keeps a plan durably; returns its address."""
+        content = plan.encode()
+        self.job_folder(job).mkdir(parents=True, exist_ok=True)
+        replace_file(self.job_folder(job) / "plan.msgpack", content)
+        return digest(content)
+
+    def plan(self, job: int, address: str) -> Plan:
+        """The plan with this address.
+
+        Raises:
+            StorageFailed: it is missing or altered; the job cannot go on without it.
+        """
+        path = self.job_folder(job) / "plan.msgpack"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StorageFailed(f"the plan of job {job} cannot be read: {error}") from error
+        if digest(content) != address:
+            raise StorageFailed(f"the plan of job {job} ({path}) was altered; cancel the job and submit it again")
+        return Plan.decode(content)
+
+    # ------------------------------------------------------------------------------------------------------- logs
+
+    def put_attempt_log(self, job: int, stem: str, body: bytes) -> bool:
+        """Keeps what an attempt printed; False for a stem that is none. Not fsynced: losing it costs no result."""
+        if _STEM.fullmatch(stem) is None:
+            return False
+        folder = self.logs_folder(job)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{stem}.log").write_bytes(body)
+        return True
+
+    def task_log(self, job: int, task: str) -> bytes | None:
+        """What the attempts of a task printed, oldest first, each under a heading; None if it is no task's name."""
+        match = _TASK.fullmatch(task)
+        if match is None:
+            return None
+        pattern = f"{match[1]}-{int(match[2]):05d}.e*.a*.log"
+        paths = sorted(self.logs_folder(job).glob(pattern), key=lambda path: int(path.stem.rpartition(".a")[2]))
+        pieces = []
+        for path in paths:
+            pieces.append(f"==> {task}/attempt-{path.stem.rpartition('.a')[2]} <==\n".encode())
+            pieces.append(path.read_bytes())
+            pieces.append(b"\n")
+        return b"".join(pieces)
+
+    # ---------------------------------------------------------------------------------------------------- clean-up
+
+    def clean_up(self, job: int, spec: JobSpec, *, keep_runs: bool) -> None:
+        """Removes what a finished job no longer needs. Repeatable; leaves log, attempts' logs, code, plan and spec."""
+        if not keep_runs:
+            shutil.rmtree(self.runs_folder(job), ignore_errors=True)
+        shutil.rmtree(self.trace_folder(job), ignore_errors=True)
+        attempts = self.attempts_folder(spec, job)
+        shutil.rmtree(attempts, ignore_errors=True)
+        if attempts.parent.is_dir() and not any(attempts.parent.iterdir()):
+            attempts.parent.rmdir()
