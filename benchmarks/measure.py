@@ -69,9 +69,19 @@ def run_measured(
     grouping: Grouping | None = None,
 ) -> Measured:
     """Runs `command` in `folder` to its end, its stdout and stderr going to `log`; leaves no process behind."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    others = frozenset(_children(os.getpid()))
+    _set_reaper(True)
+    try:
+        return _run(command, folder, environment, log, timeout_s, _Sampler(grouping, others))
+    finally:
+        _end_left_overs(others)
+        _set_reaper(False)
+
+
+def _run(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path, timeout_s: float, sampler: _Sampler
+) -> Measured:
     os.sync()  # what an earlier run left to be written is not this one's burden
-    sampler = _Sampler(grouping)
     cpu_before_s, started_at_s = _reaped_cpu_s(), time.monotonic()
     with open(log, "wb") as output:
         process = subprocess.Popen(
@@ -85,7 +95,7 @@ def run_measured(
         )
     end = _watch(process, sampler, started_at_s + timeout_s)
     wall_s = time.monotonic() - started_at_s
-    _end_left_overs()
+    _end_left_overs(sampler.others)
     # A daemon that ignores SIGCHLD (Spark's Python workers have one) hides its children from getrusage.
     cpu_s = max(_reaped_cpu_s() - cpu_before_s, sampler.cpu_s)
     return Measured(wall_s, cpu_s, sampler.peak_bytes, end, started_at_s, dict(sampler.groups))
@@ -99,7 +109,7 @@ def _watch(process: subprocess.Popen[bytes], sampler: _Sampler, deadline_s: floa
         while not gone.poll(SAMPLE_S * 1000):
             sampler.sample()
             if time.monotonic() > deadline_s:
-                for pid in _descendants():
+                for pid in _descendants(sampler.others):
                     _signal(pid, signal.SIGKILL)
                 process.wait()
                 return "timeout"
@@ -112,8 +122,9 @@ def _watch(process: subprocess.Popen[bytes], sampler: _Sampler, deadline_s: floa
 class _Sampler:
     """Sums and peaks over samples."""
 
-    def __init__(self, grouping: Grouping | None) -> None:
+    def __init__(self, grouping: Grouping | None, others: frozenset[int]) -> None:
         self._grouping = grouping
+        self.others = others
         self._ticks: dict[tuple[int, str], int] = {}
         self.peak_bytes = 0
         self.groups: dict[str, int] = {}
@@ -123,7 +134,7 @@ class _Sampler:
         return sum(self._ticks.values()) / os.sysconf("SC_CLK_TCK")
 
     def sample(self) -> None:
-        living = _descendants()
+        living = _descendants(self.others)
         sizes = {pid: _pss_bytes(pid) for pid in living}
         self.peak_bytes = max(self.peak_bytes, sum(sizes.values()))
         for pid in living:
@@ -139,9 +150,10 @@ class _Sampler:
             self.groups[group] = max(self.groups.get(group, 0), size)
 
 
-def _descendants() -> dict[int, Process]:
+def _descendants(others: frozenset[int]) -> dict[int, Process]:
+    """Living and unreaped descendants of this process, without those below `others`, which are not of this run."""
     found: dict[int, Process] = {}
-    todo = [(os.getpid(), child) for child in _children(os.getpid())]
+    todo = [(os.getpid(), child) for child in _children(os.getpid()) if child not in others]
     while todo:
         parent, pid = todo.pop()
         try:
@@ -183,20 +195,21 @@ def _reaped_cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _end_left_overs() -> None:
+def _set_reaper(is_reaper: bool) -> None:
+    """Whether orphaned descendants become children of this process."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(is_reaper), 0, 0, 0)
+
+
+def _end_left_overs(others: frozenset[int]) -> None:
     deadline_s = time.monotonic() + GRACE_S
-    while living := _descendants():
-        for pid in living:
+    while living := _descendants(others):
+        for pid, process in living.items():
             _signal(pid, signal.SIGTERM if time.monotonic() < deadline_s else signal.SIGKILL)
-        time.sleep(0.05)
-        _reap()
-    _reap()
-
-
-def _reap() -> None:
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+            if process.parent == os.getpid():
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+        if _descendants(others):
+            time.sleep(0.02)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
