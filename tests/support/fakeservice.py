@@ -1,4 +1,4 @@
-"""A coordinator's service that lives in memory: what the HTTP edge is tested against. It grants, but does not schedule."""
+"""A coordinator's service in memory, which the HTTP edge is tested against. It grants, but does not schedule."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def a_spec() -> JobSpec:
 
 
 class FakeService:
-    """One job, `JOB`, with one part; every worker that registers is known; call numbers are kept as the protocol says."""
+    """One job, `JOB`, with one part; who registers is known; call numbers count as the protocol says."""
 
     def __init__(self, part: Path, *, epoch: int = 1) -> None:
         self.epoch = epoch

@@ -105,4 +105,4 @@ def _open(path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         file.close()
         raise Refused("not-found", "The part was published, but something that is no file has taken its place.")
-    return file  # type: ignore[return-value] # typeshed: FileIO is a BinaryIO in all that is used here
+    return file

@@ -129,11 +129,12 @@ class Edge:
             return _NO_BODY
         is_upload = route.body_limit_bytes > wire.WORKER_BODY_LIMIT_BYTES
         deadline_s = self.settings.upload_deadline_s if is_upload else self.settings.body_deadline_s
-        body = await self._within(
-            deadline_s,
-            read_body(request, route.body_limit_bytes),
-            Refused("timeout", f"The body did not arrive within {deadline_s:g} s."),
-        )
+        reading = read_body(request, route.body_limit_bytes)
+        if request.content.is_eof():  # it has all arrived, as most bodies have: no timer needed
+            body = await reading
+        else:
+            late = Refused("timeout", f"The body did not arrive within {deadline_s:g} s.")
+            body = await self._within(deadline_s, reading, late)
         decoder = self._decoders.get(route)
         return body if decoder is None else decoder.decode(body)
 

@@ -1,4 +1,7 @@
-"""Parameters of calls, in paths, queries and headers: types with their bounds. Bodies are `protocol.messages`."""
+"""Parameters of calls, in paths, queries and headers: types with their bounds. Bodies are `protocol.messages`.
+
+Patterns end in `$(?!\\n)`: Python's `$` alone also matches before a last newline, which JSON Schema's does not.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,15 @@ from msgspec import Meta
 
 from mapreduce.protocol.messages import JobId
 
-Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="sha256 of a code bundle.")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="sha256 of a code bundle.")]
 Stem = Annotated[
     str,
     Meta(
-        pattern=r"^(map|reduce)-[0-9]{1,9}\.e[0-9]{1,17}\.a[0-9]{1,5}$",
+        pattern=r"^(map|reduce)-[0-9]{1,9}\.e[0-9]{1,17}\.a[0-9]{1,5}$(?!\n)",
         description="An attempt's stem, such as map-00003.e1.a2.",
     ),
 ]
-TaskName = Annotated[str, Meta(pattern=r"^(map|reduce)-[0-9]{1,9}$", description="A task, such as map-3.")]
+TaskName = Annotated[str, Meta(pattern=r"^(map|reduce)-[0-9]{1,9}$(?!\n)", description="A task, such as map-3.")]
 PartName = Annotated[
     str, Meta(min_length=1, max_length=255, pattern=r"^[^/\x00]+$", description="One of the job's part names.")
 ]
