@@ -23,7 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
-SAMPLE_S = 0.2
+MIN_SAMPLE_S = 0.2
+SAMPLING_SHARE = 0.02
+"""Part of one core that sampling may take: the kernel walks all pages of a process, 17 ms a GiB, for each sample."""
 GRACE_S = 5.0
 
 
@@ -106,8 +108,11 @@ def _watch(process: subprocess.Popen[bytes], sampler: _Sampler, deadline_s: floa
     descriptor = os.pidfd_open(process.pid)
     try:
         gone.register(descriptor, select.POLLIN)
-        while not gone.poll(SAMPLE_S * 1000):
+        pause_s = MIN_SAMPLE_S
+        while not gone.poll(pause_s * 1000):
+            before_s = time.monotonic()
             sampler.sample()
+            pause_s = max(MIN_SAMPLE_S, (time.monotonic() - before_s) / SAMPLING_SHARE)
             if time.monotonic() > deadline_s:
                 for pid in _descendants(sampler.others):
                     _signal(pid, signal.SIGKILL)
