@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from mapreduce.dataplane import sources
+from mapreduce.dataplane.blocks import BOM, SHOWN_CHARS, Block, FileBlock, LineBlock, RowBlock, place_of
 from mapreduce.errors import TaskFailed
 from mapreduce.model import MIB, Encoding, Input
 from mapreduce.protocol.messages import FileRange, Split
 
-BOM: Final = b"\xef\xbb\xbf"
-_SHOWN: Final = 80
+__all__ = ["Block", "ReadLimits", "read_split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +31,10 @@ class ReadLimits:
     block_bytes: int = MIB
     """How much is read, decoded and handed over at once."""
     record_bytes: int = 256 * MIB
-    """A longer line, row or whole file is refused."""
+    """A longer line, row or whole file is refused. Not below `block_bytes`."""
 
 
 _LIMITS: Final = ReadLimits()
-
-
-class Block(Protocol):
-    """Consecutive records of one file."""
-
-    @property
-    def path(self) -> str:
-        """The file these records come from."""
-        ...
-
-    @property
-    def records(self) -> list[Any]:
-        """Values in order: lines (str or bytes), parsed JSON, rows (lists of str), or contents of files."""
-        ...
-
-    def keys(self) -> Sequence[Any]:
-        """The key of each record: its byte offset, or the file's path with the format `files`."""
-        ...
-
-    def offsets(self) -> Sequence[int]:
-        """Where each record starts in its file (in its content, when the file is compressed)."""
-        ...
-
-    def place(self, index: int) -> str:
-        """Where a record lies, for people: path, byte, and how it begins."""
-        ...
 
 
 def read_split(split: Split, source: Input, limits: ReadLimits = _LIMITS) -> Iterator[Block]:
@@ -86,33 +59,6 @@ def read_split(split: Split, source: Input, limits: ReadLimits = _LIMITS) -> Ite
 
 
 # ---------------------------------------------------------------------------------------------------------------- lines
-
-
-@dataclass(slots=True)
-class LineBlock:
-    """Whole lines, as one piece of bytes; offsets are worked out only when somebody asks."""
-
-    path: str
-    raw: bytes
-    start: int
-    records: list[Any]
-    _offsets: list[int] = field(default_factory=list)
-
-    def offsets(self) -> Sequence[int]:
-        """Where each line starts."""
-        if not self._offsets:
-            lengths = (len(line) + 1 for line in self.raw.split(b"\n"))
-            self._offsets = list(accumulate(lengths, initial=self.start))[: len(self.records)]
-        return self._offsets
-
-    def keys(self) -> Sequence[int]:
-        """The offsets."""
-        return self.offsets()
-
-    def place(self, index: int) -> str:
-        """Path, byte, and how the line begins."""
-        offset = self.offsets()[index]
-        return _place(self.path, offset, self.raw[offset - self.start :].partition(b"\n")[0])
 
 
 def _read_lines(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimits) -> Iterator[Block]:
@@ -154,7 +100,7 @@ def _whole_lines(handle: int, part: FileRange, limits: ReadLimits) -> Iterator[t
         end = chunk.rfind(b"\n") + 1
         length = begun_bytes + (chunk.index(b"\n") if end else len(chunk))
         if length > limits.record_bytes:
-            raise _too_long(part.path, start, limits, b"".join([*begun, chunk])[:_SHOWN])
+            raise _too_long(part.path, start, limits, b"".join([*begun, chunk])[:SHOWN_CHARS])
         if not end:
             begun.append(chunk)
             begun_bytes += len(chunk)
@@ -171,54 +117,26 @@ def _whole_lines(handle: int, part: FileRange, limits: ReadLimits) -> Iterator[t
 # --------------------------------------------------------------------------------------------------- JSON lines and CSV
 
 
-@dataclass(slots=True)
-class RowBlock:
-    """Parsed records with their offsets; `raw` is the text they were parsed from."""
-
-    path: str
-    raw: bytes
-    start: int
-    records: list[Any] = field(default_factory=list)
-    _offsets: list[int] = field(default_factory=list)
-
-    def add(self, record: object, offset: int) -> None:
-        """Append one record that starts at `offset`."""
-        self.records.append(record)
-        self._offsets.append(offset)
-
-    def offsets(self) -> Sequence[int]:
-        """Where each record starts."""
-        return self._offsets
-
-    def keys(self) -> Sequence[int]:
-        """The offsets."""
-        return self._offsets
-
-    def place(self, index: int) -> str:
-        """Path, byte, and how the record begins."""
-        offset = self._offsets[index]
-        return _place(self.path, offset, self.raw[offset - self.start :][:_SHOWN])
-
-
 def _read_jsonl(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimits) -> Iterator[Block]:
     del encoding  # JSON says itself what is text
     decode = msgspec.json.Decoder().decode
     for start, raw in _whole_lines(handle, part, limits):
-        text = raw.removeprefix(BOM) if start == 0 else raw
-        lines = text.split(b"\n")
+        lines = raw.split(b"\n")
         if not lines[-1]:
             lines.pop()
-        offset = start + len(raw) - len(text)
-        if text and b"\n\n" not in text and not text.startswith(b"\n"):
-            try:
-                yield LineBlock(part.path, text, offset, [decode(line) for line in lines])
-                continue
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass  # a blank line, what Python's json writes beyond the standard (NaN), or an error to be named
-        block = RowBlock(part.path, text, offset)
+        try:
+            records = [decode(line) for line in lines]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass  # byte order mark, blank line, what Python's json writes beyond the standard, or an error to be named
+        else:
+            yield LineBlock(part.path, raw, start, records)
+            continue
+        block = RowBlock(part.path, raw, start)
+        offset = start
         for line in lines:
-            if line.strip(b" \t\r"):
-                block.add(_parse_json(line, part.path, offset), offset)
+            text = line.removeprefix(BOM) if offset == 0 else line
+            if text.strip(b" \t\r"):
+                block.add(_parse_json(text, part.path, offset), offset)
             offset += len(line) + 1
         if block.records:
             yield block
@@ -230,8 +148,8 @@ def _parse_json(line: bytes, path: str, offset: int) -> object:
     except (ValueError, RecursionError) as error:
         raise TaskFailed(
             "input",
-            f"{_place(path, offset, line)} is not valid JSON: {error}. Correct or remove the line.",
-            record=_place(path, offset, line),
+            f"{place_of(path, offset, line)} is not valid JSON: {error}. Correct or remove the line.",
+            record=place_of(path, offset, line),
         ) from None
 
 
@@ -248,20 +166,15 @@ class _Feed:
         for start, raw in self._pieces:
             piece = raw
             if start == 0 and raw.startswith(BOM):
-                self.position = self.row_start = len(BOM)
+                self.position = len(BOM)
+                self.raw.append(BOM)
                 piece = raw[len(BOM) :]
-            for line in piece.splitlines(keepends=True) if b"\r" not in piece else _split_kept(piece):
+            for line in piece.splitlines(keepends=True):  # a lone \r ends a row as well, as csv documents it
                 self.position += len(line)
                 self.raw.append(line)
                 if self.position - self.row_start > self._limits.record_bytes:
-                    raise _too_long(self._path, self.row_start, self._limits, b"".join(self.raw)[:_SHOWN])
+                    raise _too_long(self._path, self.row_start, self._limits, b"".join(self.raw)[:SHOWN_CHARS])
                 yield line.decode("utf-8", "surrogateescape")
-
-
-def _split_kept(piece: bytes) -> list[bytes]:
-    lines = [line + b"\n" for line in piece.split(b"\n")]
-    last = lines.pop()[:-1]
-    return [*lines, last] if last else lines
 
 
 def _read_csv(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimits) -> Iterator[Block]:
@@ -279,7 +192,7 @@ def _read_csv(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimi
             try:
                 row = next(rows, None)
             except csv.Error as error:
-                place = _place(part.path, feed.row_start, feed.raw[-1] if feed.raw else b"")
+                place = place_of(part.path, feed.row_start, feed.raw[-1] if feed.raw else b"")
                 raise TaskFailed(
                     "input", f"{place} is not valid CSV: {error}. Correct or remove the row.", record=place
                 ) from None
@@ -297,51 +210,21 @@ def _read_csv(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimi
 # ---------------------------------------------------------------------------------------------------------- whole files
 
 
-@dataclass(frozen=True, slots=True)
-class FileBlock:
-    """One whole file as one record."""
-
-    path: str
-    records: list[Any]
-
-    def keys(self) -> Sequence[str]:
-        """The file's path."""
-        return [self.path]
-
-    def offsets(self) -> Sequence[int]:
-        """A file starts at 0."""
-        return [0]
-
-    def place(self, index: int) -> str:
-        """The path; the content is the whole file."""
-        assert index == 0, "a file is one record"
-        return f"{self.path}, the whole file"
-
-
 def _read_file(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimits) -> Iterator[Block]:
     pieces: list[bytes] = []
     size = 0
     for piece in sources.whole(handle, part, limits.block_bytes):
         size += len(piece)
         if size > limits.record_bytes:
-            raise _too_long(part.path, 0, limits, pieces[0][:_SHOWN] if pieces else piece[:_SHOWN])
+            raise _too_long(part.path, 0, limits, pieces[0][:SHOWN_CHARS] if pieces else piece[:SHOWN_CHARS])
         pieces.append(piece)
     content = b"".join(pieces)
     text = content if encoding == "bytes" else content.removeprefix(BOM).decode("utf-8", "surrogateescape")
     yield FileBlock(part.path, [text])
 
 
-# --------------------------------------------------------------------------------------------------------------- places
-
-
-def _place(path: str, offset: int, raw: bytes) -> str:
-    text = raw.partition(b"\n")[0][: _SHOWN * 4].decode("utf-8", "replace").removesuffix("\r")
-    shown = text[:_SHOWN] + ("..." if len(text) > _SHOWN else "")
-    return f"{path}, byte {offset}: {shown!r}"
-
-
 def _too_long(path: str, offset: int, limits: ReadLimits, raw: bytes) -> TaskFailed:
-    place = _place(path, offset, raw)
+    place = place_of(path, offset, raw)
     return TaskFailed(
         "input",
         f"{place} is longer than {limits.record_bytes} bytes, the limit for one record. Cut it up, or leave it out.",

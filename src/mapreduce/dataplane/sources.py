@@ -79,6 +79,9 @@ def _lines_from(handle: int, part: FileRange, first: int, chunk_bytes: int) -> I
     """From the first line on to the end of the line that holds the last byte of the range."""
     if first >= part.end:
         return
+    if part.end == part.size:
+        yield from _read_to(handle, part, first, part.size, chunk_bytes)
+        return
     yield from _read_to(handle, part, first, part.end - 1, chunk_bytes)
     for chunk in _read_to(handle, part, part.end - 1, part.size, chunk_bytes):
         found = chunk.find(b"\n")
