@@ -147,7 +147,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    is_block = text.splitlines() == text.removesuffix("\n").split("\n") and "\n" in text  # no other line breaks in it
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if is_block else None)
 
 
 _Dumper.add_representer(str, _represent_text)

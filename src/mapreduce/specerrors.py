@@ -18,7 +18,7 @@ import msgspec
 from mapreduce.errors import InvalidJobSpec
 from mapreduce.model import JobSpec
 
-_AT: Final = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>key in )?`\$(?P<path>.*)`)?$", re.DOTALL)
+_AT: Final = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
 _EXPECTED: Final = re.compile(r"^Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`$")
 _BOUND: Final = re.compile(
     r"^Expected `(?P<kind>[^`]+)`(?P<length> of length)? (?P<sign><=|>=|<|>) (?P<bound>[0-9.e+-]+)$"
@@ -148,12 +148,14 @@ def _follow(path: str, raw: object, kind: Any, *, is_key: bool) -> tuple[list[st
             value = value[int(index)]
             steps.append(int(index))
         elif isinstance(value, Mapping):
-            key_type, wanted = (_plain(part) for part in typing.get_args(wanted))
-            culprit = next(
-                (key for key in value if not _fits(key if is_key else value[key], key_type if is_key else wanted)), None
-            )
-            value = culprit if is_key else value.get(culprit)
+            wanted = _plain(typing.get_args(wanted)[1])
+            culprit = next(key for key in value if not _fits(value[key], wanted))
+            value = value[culprit]
             steps.append(str(culprit))
+    if is_key and isinstance(value, Mapping):
+        wanted = _plain(typing.get_args(wanted)[0])
+        value = next(key for key in value if not _fits(key, wanted))
+        steps.append(str(value))
     return steps, value, wanted
 
 
