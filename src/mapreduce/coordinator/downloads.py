@@ -46,7 +46,13 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 async def send_file(request: web.BaseRequest, path: Path, stall_s: float) -> web.StreamResponse:
     """Stream the file. Raises Refused before the first byte; TimeoutError or ConnectionError when it breaks off."""
-    file = await asyncio.to_thread(_open, path)
+    loop = asyncio.get_running_loop()
+    opening = loop.run_in_executor(None, _open, path)
+    try:
+        file = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_unused)
+        raise
     try:
         size = os.fstat(file.fileno()).st_size
         part = byte_range(request.headers.get(hdrs.RANGE), size)
@@ -66,7 +72,7 @@ async def send_file(request: web.BaseRequest, path: Path, stall_s: float) -> web
                 await _send_piece(request, response, file, piece, min(_PIECE_BYTES, end - piece))
         return response
     finally:
-        await asyncio.to_thread(file.close)
+        loop.run_in_executor(None, file.close)  # not awaited: a reader that leaves now must not leave it open
 
 
 async def _send_piece(
@@ -95,14 +101,19 @@ async def _copy_piece(response: web.StreamResponse, file: BinaryIO, start: int, 
     return sent
 
 
+def _close_unused(opening: asyncio.Future[BinaryIO]) -> None:
+    """Close a file whose reader left while it was being opened."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
 def _open(path: Path) -> BinaryIO:
     """The file, if it is a regular one and no link; raises Refused otherwise."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         raise Refused("not-found", "The part was published, but its file is gone.") from None
-    file = os.fdopen(descriptor, "rb", buffering=0)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        file.close()
+        os.close(descriptor)
         raise Refused("not-found", "The part was published, but something that is no file has taken its place.")
-    return file
+    return os.fdopen(descriptor, "rb", buffering=0)
