@@ -147,8 +147,10 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    is_block = text.splitlines() == text.removesuffix("\n").split("\n") and "\n" in text  # no other line breaks in it
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if is_block else None)
+    style = "|" if "\n" in text else None
+    if any(other in text for other in "\r\x85\u2028\u2029"):  # YAML takes these for line breaks and would change them
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _represent_text)

@@ -59,7 +59,7 @@ def test_what_is_written_reads_back_the_same_with_code_as_a_block() -> None:
 
 
 def test_code_that_yaml_cannot_show_as_a_block_still_reads_back_the_same() -> None:
-    for code in ("x = 1 \n\ty = '\\x00'\n", "a\r\nb\n", "\n\n  leading", "tab\there\n", "\u2028\n\x85"):
+    for code in ("x = 1 \n\ty = '\\x00'\n", "a\r\nb\n", "\n\n  leading", "tab\there\n", "\u2028\n\x85", "\x85"):
         spec = JobSpec(code=Code(inline=code), inputs=(Input(uri="a"),), output=Output(uri="o"))
         assert manifest.from_yaml(manifest.to_yaml(manifest.make("x", spec))).spec.code.inline == code
 
