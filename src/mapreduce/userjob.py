@@ -158,7 +158,7 @@ def find_functions(module: ModuleType, names: Names) -> Found:
     job = _job_in(module, names.mapper)
     mapper, mapper_name = _find_mapper(module, job, names.mapper)
     reducer, reducer_name = _find_reducer(module, job, names.reducer)
-    combiner, combiner_name = _find_combiner(module, job, names.combiner, reducer)
+    combiner, combiner_name = _find_combiner(module, job, names, reducer)
     return Found(mapper, mapper_name, reducer, reducer_name, combiner, combiner_name, job)
 
 
@@ -231,15 +231,17 @@ def _find_reducer(
 
 
 def _find_combiner(
-    module: ModuleType, job: Job | None, name: str | None, reducer: Callable[..., Any] | None
+    module: ModuleType, job: Job | None, names: Names, reducer: Callable[..., Any] | None
 ) -> tuple[Callable[..., Any] | None, str | None]:
     """The combiner asked for; unasked, the one that the code declares beside the reducer in use."""
     if job is not None and job.declared_combiner is not None:
         declared_name = _name_of(job.declared_combiner, "combiner")
-        if name == declared_name or (name is None and reducer is job.declared_reducer):
+        if names.combiner == declared_name or (names.combiner is None and reducer is job.declared_reducer):
             return job.declared_combiner, declared_name
+    name = names.combiner
     if name is None:
-        if job is not None or reducer is not vars(module).get("reducer") or "combiner" not in vars(module):
+        is_declared = job is None and (names.reducer is None or reducer is vars(module).get("reducer"))
+        if not is_declared or "combiner" not in vars(module):
             return None, None
         name = "combiner"
     function = vars(module).get(name)
