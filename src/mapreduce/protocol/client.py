@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from mapreduce.errors import Unreachable
-from mapreduce.protocol.connection import DEADLINE_S, Connection, Refusal, Request
+from mapreduce.protocol.connection import DEADLINE_S, Answer, Connection, Refusal, Request
 from mapreduce.protocol.endpoint import Endpoint, FolderEndpoint, Role, TokenFileEndpoint, UrlEndpoint
 from mapreduce.protocol.messages import (
     AttemptId,
@@ -43,8 +43,8 @@ __all__ = [
 ]
 
 RUNS_PAGE: Final = 5_000
-#: Time beyond `wait_s` for the answer of a call that waits at the coordinator.
-_SLACK_S: Final = 15.0
+#: Header of a status: the sequence of the log that it shows.
+SEQUENCE_HEADER: Final = "MapReduce-Sequence"
 
 T = TypeVar("T")
 
@@ -67,11 +67,13 @@ class _Client:
         except Unreachable:
             return ""
 
-    def _call(self, request: Request, *, wait_s: float = 0.0) -> bytes:
-        return self._connection.call(request, deadline_s=max(self._deadline_s, wait_s + _SLACK_S))
+    def _call(self, request: Request, *, wait_s: float = 0.0) -> Answer:
+        return self._connection.call(request, deadline_s=self._deadline_s + wait_s)
 
     def _typed(self, request: Request, type_: type[T], *, wait_s: float = 0.0) -> T:
-        body = self._call(request, wait_s=wait_s)
+        return self._decoded(self._call(request, wait_s=wait_s).body, type_)
+
+    def _decoded(self, body: bytes, type_: type[T]) -> T:
         try:
             return msgspec.json.decode(body, type=type_)
         except msgspec.DecodeError as error:
@@ -116,7 +118,7 @@ class WorkerClient(_Client):
 
     def code(self, session: str, digest: str) -> bytes:
         """The code bundle of this sha256; whoever uses it checks the digest."""
-        return self._call(Request("GET", f"/v1/code/{digest}", session))
+        return self._call(Request("GET", f"/v1/code/{digest}", session)).body
 
     def put_log(self, session: str, attempt: AttemptId, text: bytes) -> None:
         """Store what an attempt printed, and its traceback."""
@@ -139,16 +141,18 @@ class CoordinatorClient(_Client):
 
     def code(self, digest: str) -> bytes:
         """The code bundle of this sha256."""
-        return self._call(Request("GET", f"/v1/code/{digest}", self._token("admin")))
+        return self._call(Request("GET", f"/v1/code/{digest}", self._token("admin"))).body
 
     def statuses(self) -> StatusList:
         """All jobs, in order of submission."""
         return self._typed(Request("GET", "/v1/jobs", self._token("read")), StatusList)
 
-    def status(self, job: int, *, wait_s: float = 0.0, after_sequence: int = 0) -> JobStatus:
-        """One job; with `wait_s` the answer waits for a change after `after_sequence`."""
+    def status(self, job: int, *, wait_s: float = 0.0, after_sequence: int = 0) -> tuple[JobStatus, int]:
+        """One job, and the log's sequence that it shows; waits up to `wait_s` for one above `after_sequence`."""
         path = f"/v1/jobs/{job}?wait_s={wait_s:g}&after_sequence={after_sequence}"
-        return self._typed(Request("GET", path, self._token("read")), JobStatus, wait_s=wait_s)
+        answer = self._call(Request("GET", path, self._token("read")), wait_s=wait_s)
+        sequence = answer.headers.get(SEQUENCE_HEADER, "0")
+        return self._decoded(answer.body, JobStatus), int(sequence) if sequence.isdecimal() else 0
 
     def cancel(self, job: int) -> JobStatus:
         """End a job; ending it twice is the same."""
@@ -160,7 +164,7 @@ class CoordinatorClient(_Client):
 
     def logs(self, job: int, task: str) -> bytes:
         """What the attempts of a task (`map-3`) printed."""
-        return self._call(Request("GET", f"/v1/jobs/{job}/logs/{quote(task, safe='')}", self._token("read")))
+        return self._call(Request("GET", f"/v1/jobs/{job}/logs/{quote(task, safe='')}", self._token("read"))).body
 
     def parts(self, job: int) -> list[str]:
         """Names of the published parts, in order."""

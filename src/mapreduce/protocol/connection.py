@@ -58,6 +58,14 @@ class Request:
         return headers
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for a request that was carried out."""
+
+    body: bytes
+    headers: http.client.HTTPMessage
+
+
 class Connection:
     """A connection to the coordinator, opened when needed and kept open between calls.
 
@@ -70,10 +78,10 @@ class Connection:
         self._http: http.client.HTTPConnection | None = None
         self._target: Target | None = None
 
-    def call(self, request: Request, *, deadline_s: float = DEADLINE_S) -> bytes:
-        """Send the request and return the whole body of the answer."""
+    def call(self, request: Request, *, deadline_s: float = DEADLINE_S) -> Answer:
+        """Send the request and return the whole answer."""
         with self._answer(request, deadline_s) as (answer, end_s):
-            return b"".join(self._chunks(answer, end_s))
+            return Answer(b"".join(self._chunks(answer, end_s)), answer.headers)
 
     def download(self, request: Request, into: BinaryIO, *, deadline_s: float = DEADLINE_S) -> int:
         """Send the request and write the answer's body to a file; returns its length. The deadline is per block."""

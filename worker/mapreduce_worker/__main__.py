@@ -1,0 +1,94 @@
+"""`python -m mapreduce_worker`: reads the command line, starts an agent, ends with its exit code.
+
+0 no work is left, 2 wrong usage, 3 no coordinator for longer than --reconnect-s, 143 told to end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from mapreduce.errors import MapReduceError, UsageError
+from mapreduce.protocol.endpoint import Endpoint, FolderEndpoint, TokenFileEndpoint
+from mapreduce_worker.agent.agent import Agent, own_scratch, worker_name
+from mapreduce_worker.agent.settings import AgentSettings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a worker; returns its exit code."""
+    given = _parser().parse_args(arguments)
+    try:
+        settings = _settings(given)
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    try:
+        agent = Agent(settings)
+    except (MapReduceError, OSError) as error:
+        sys.stderr.write(f"The worker cannot start: {error}\n")
+        return 3
+    signal.signal(signal.SIGTERM, lambda *_: agent.ask_to_end())
+    # of a worker that was started by another process Ctrl-C is that process's business
+    is_child = settings.parent_descriptor is not None
+    signal.signal(signal.SIGINT, signal.SIG_IGN if is_child else lambda *_: agent.ask_to_end())
+    return agent.run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mapreduce_worker", description="Runs tasks for a MapReduce coordinator until none are left."
+    )
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--dir", type=Path, metavar="STATE", help="state folder of a coordinator on this machine")
+    where.add_argument("--coordinator", metavar="URL", help="address of a coordinator; needs a token file")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="worker token; default: MR_TOKEN_FILE")
+    parser.add_argument("--slots", type=int, default=1, metavar="N", help="tasks to run at once (default: 1)")
+    parser.add_argument("--scratch", type=Path, metavar="DIR", help="folder for temporary files")
+    parser.add_argument("--name", default="", metavar="ID", help="worker id; unique for ever (default: made up)")
+    parser.add_argument(
+        "--reconnect-s", type=float, default=600.0, metavar="S", help="wait so long for a coordinator (default: 600)"
+    )
+    parser.add_argument(
+        "--grace-s", type=float, default=2.0, metavar="S", help="let tasks run on so long after SIGTERM (default: 2)"
+    )
+    parser.add_argument("--serve-host", default="127.0.0.1", metavar="ADDRESS", help="serve runs here (Peer shuffle)")
+    parser.add_argument("--serve-port", type=int, default=0, metavar="PORT", help="and on this port (default: any)")
+    parser.add_argument("--serve-url", default="", metavar="URL", help="address of the run server for other workers")
+    parser.add_argument("--parent-fd", type=int, metavar="N", help="end at once when this pipe does")
+    return parser
+
+
+def _settings(given: argparse.Namespace) -> AgentSettings:
+    if not 1 <= given.slots <= 1_024:
+        raise UsageError(f"--slots {given.slots}: give a number from 1 to 1024.")
+    worker = worker_name(given.name)
+    scratch = given.scratch or Path(tempfile.mkdtemp(prefix="mr-worker-"))
+    return AgentSettings(
+        endpoint=_endpoint(given),
+        worker=worker,
+        scratch=own_scratch(scratch, worker),
+        slots=given.slots,
+        parent_descriptor=given.parent_fd,
+        reconnect_s=given.reconnect_s,
+        grace_s=given.grace_s,
+        serve_host=given.serve_host,
+        serve_port=given.serve_port,
+        serve_url=given.serve_url.rstrip("/"),
+    )
+
+
+def _endpoint(given: argparse.Namespace) -> Endpoint:
+    if given.dir is not None:
+        return FolderEndpoint(given.dir)
+    token_file = given.token_file or os.environ.get("MR_TOKEN_FILE")
+    if not token_file:
+        raise UsageError("--coordinator needs --token-file, or MR_TOKEN_FILE in the environment.")
+    return TokenFileEndpoint(given.coordinator, Path(token_file))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

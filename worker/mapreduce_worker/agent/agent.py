@@ -1,0 +1,352 @@
+"""The agent: holds the parts of a worker together in one main loop over sockets, pipes and timers.
+
+Threads: this loop (executors and what becomes of attempts), `calls` (two), `preparing`, log uploads, and in Peer mode
+the run server. The loop never waits for the coordinator; others reach it by `post`.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, assert_never
+
+from mapreduce.errors import MapReduceError
+from mapreduce.protocol.client import WorkerClient
+from mapreduce.protocol.messages import Assignment, AttemptId, Commit, Fail, Failure, Finished, Release, TaskOutput
+from mapreduce_worker.agent.calls import Caller, Heart, SharedSession, say
+from mapreduce_worker.agent.jobs import JobStore, Prepared
+from mapreduce_worker.agent.lanes import Lane
+from mapreduce_worker.agent.preparing import Preparer
+from mapreduce_worker.agent.processes import SocketFolder
+from mapreduce_worker.agent.serve import RunServer
+from mapreduce_worker.agent.session import (
+    EXIT_TERMINATED,
+    Action,
+    CancelAttempt,
+    Exit,
+    Session,
+    StartAttempt,
+    WithdrawAttempt,
+)
+from mapreduce_worker.agent.settings import AgentSettings
+from mapreduce_worker.agent.slot import Slot
+
+_LOG_DEADLINE_S: Final = 10.0
+_TIMER_S: Final = 0.5
+
+
+class Agent:
+    """One worker process. `run` serves until there is no work left, or it is told to end."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self._settings = settings
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._posted: deque[Callable[[], None]] = deque()
+        self._ready: deque[Prepared] = deque()
+        settings.scratch.mkdir(parents=True, exist_ok=True)
+        self._sockets = SocketFolder(settings.scratch)
+        self._exit_code: int | None = None
+        self._leave_by_s: float | None = None
+        self._last_word_by_s: float | None = None
+        self._slots = [
+            Slot(self, settings, self._sockets, settings.scratch / f"slot-{index}") for index in range(settings.slots)
+        ]
+        self._server = RunServer(
+            settings.serve_host,
+            settings.serve_port,
+            settings.scratch / "runs",
+            lambda: settings.endpoint.token("worker"),
+        )
+        self._shared = SharedSession(
+            Session(
+                worker=settings.worker,
+                slots=settings.slots,
+                now_s=time.monotonic(),
+                serve_url=settings.serve_url or self._server.url,
+                reconnect_s=settings.reconnect_s,
+                settings=settings.session,
+            )
+        )
+        self._store = JobStore(WorkerClient(settings.endpoint), self._shared.token, settings.scratch)
+        self._preparer = Preparer(self._store, holds=self._holds, done=self._prepared)
+        self._log_lane = Lane("logs")
+        self._log_client = WorkerClient(settings.endpoint, deadline_s=_LOG_DEADLINE_S)
+
+    def run(self) -> int:
+        """Work until the end; returns the exit code."""
+        self._listen()
+        for slot in self._slots:
+            slot.start()  # they come up while this process still looks for its coordinator
+        Caller(self._shared, self._settings.endpoint, self._post_actions).start()
+        Heart(self._shared, self._settings.endpoint, self._post_actions).start()
+        try:
+            while self._exit_code is None:
+                self._turn()
+        finally:
+            self._clean_up()
+        return self._exit_code
+
+    def ask_to_end(self) -> None:
+        """What SIGTERM means; from a signal handler. Asked twice, it does not wait for anything."""
+        self._post(self._begin_to_leave if self._leave_by_s is None else self._end_now)
+
+    # ----------------------------------------------------------------------------------------------------- main loop
+
+    def _listen(self) -> None:
+        self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
+        signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
+        self._selector.register(self._wake_read, selectors.EVENT_READ, self._on_wake)
+        if self._settings.parent_descriptor is not None:
+            self._selector.register(self._settings.parent_descriptor, selectors.EVENT_READ, self._on_parent)
+
+    def _turn(self) -> None:
+        is_busy = any(slot.needs_ticks for slot in self._slots)
+        for key, ready in self._selector.select(self._settings.tick_s if is_busy else _TIMER_S):
+            key.data(ready)
+        while self._posted:
+            self._posted.popleft()()
+        self._feed()
+        for slot in self._slots:
+            slot.tick()
+        self._go_on_leaving()
+
+    def _feed(self) -> None:
+        while self._ready:
+            before = len(self._ready)
+            for slot in self._slots:
+                self._feed_slot(slot)
+            if len(self._ready) == before:
+                return
+
+    def _feed_slot(self, slot: Slot) -> None:
+        if not self._ready:
+            return
+        job = self._ready[0].assignment.id.job
+        # no slot gets more than its share of what is there, or another would idle beside it
+        room = min(slot.room(job), -(-len(self._ready) // len(self._slots)))
+        work: list[Prepared] = []
+        while len(work) < room and self._ready and self._ready[0].assignment.id.job == job:
+            work.append(self._ready.popleft())
+        slot.feed(work)
+
+    def _on_wake(self, _ready: int) -> None:
+        try:
+            while self._wake_read.recv(4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def _on_parent(self, _ready: int) -> None:
+        descriptor = self._settings.parent_descriptor
+        if descriptor is not None and not os.read(descriptor, 64):
+            self._exit_code = EXIT_TERMINATED  # `_clean_up` kills the executors; nobody is left to report to
+
+    def _post(self, call: Callable[[], None]) -> None:
+        """Have the main loop call this; from any thread."""
+        self._posted.append(call)
+        try:
+            self._wake_write.send(b"\0")
+        except BlockingIOError:
+            return  # it has enough reasons to wake up already
+
+    def _post_actions(self, actions: list[Action]) -> None:
+        if actions:
+            self._post(lambda: self._carry_out(actions))
+
+    def _clean_up(self) -> None:
+        for slot in self._slots:
+            slot.close()
+        self._server.close()
+        self._sockets.remove()
+        shutil.rmtree(self._settings.scratch, ignore_errors=True)
+
+    # ------------------------------------------------------------------------------------------- what the session wants
+
+    def _carry_out(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case StartAttempt(assignment):
+                    self._take_on(assignment)
+                case CancelAttempt(attempt):
+                    if not self._unqueue(attempt):
+                        for slot in self._slots:
+                            slot.cancel(attempt)
+                case WithdrawAttempt(attempt):
+                    self._withdraw(attempt)
+                case Exit(code, reason):
+                    say(f"ends: {reason}")
+                    self._exit_code = code
+                case _:
+                    assert_never(action)
+
+    def _take_on(self, assignment: Assignment) -> None:
+        prepared = self._preparer.prepare_now(assignment)
+        if prepared is not None:
+            self._ready.append(prepared)
+        else:
+            self._preparer.prepare(assignment)
+
+    def _withdraw(self, attempt: AttemptId) -> None:
+        if self._unqueue(attempt):
+            self.attempt_withdrawn(attempt)
+        else:
+            for slot in self._slots:
+                slot.withdraw({attempt})
+
+    def _unqueue(self, attempt: AttemptId) -> bool:
+        for prepared in self._ready:
+            if prepared.assignment.id == attempt:
+                self._ready.remove(prepared)
+                return True
+        return False
+
+    def _holds(self, attempt: AttemptId) -> bool:
+        with self._shared.changed:
+            return self._shared.session.holds(attempt)
+
+    def _prepared(self, assignment: Assignment, outcome: Prepared | Failure) -> None:
+        self._post(lambda: self._enqueue(assignment, outcome))
+
+    def _enqueue(self, assignment: Assignment, outcome: Prepared | Failure) -> None:
+        if not self._holds(assignment.id):
+            return
+        if isinstance(outcome, Failure):
+            self._report(Fail(id=assignment.id, failure=outcome))
+            return
+        if outcome.job.is_peer:
+            self._server.start()
+        self._ready.append(outcome)
+
+    # ----------------------------------------------------------------------------------------------- as owner of slots
+
+    def watch(self, source: socket.socket, events: int, call: Callable[[int], None]) -> None:
+        """Call `call` whenever the socket is ready."""
+        if source in self._selector.get_map():
+            self._selector.modify(source, events, call)
+        else:
+            self._selector.register(source, events, call)
+
+    def unwatch(self, source: socket.socket) -> None:
+        """Undo `watch`."""
+        if source.fileno() >= 0 and source in self._selector.get_map():
+            self._selector.unregister(source)
+
+    def attempt_begun(self, attempt: AttemptId) -> None:
+        """An executor has begun it."""
+        with self._shared.changed:
+            self._shared.session.begun(attempt)
+
+    def attempt_ended(self, work: Prepared, outcome: TaskOutput | Failure, run_s: float, log: bytes) -> None:
+        """An executor has ended it, or ended over it."""
+        attempt = work.assignment.id
+        self._store.forget_attempt(work.job, work.assignment)
+        result: Finished
+        if isinstance(outcome, TaskOutput):
+            result = Commit(id=attempt, output=outcome, run_s=run_s)
+        else:
+            result = Fail(id=attempt, failure=outcome, run_s=run_s)
+            log += _as_log(outcome)
+        if log:
+            self._log_lane.put(lambda: self._upload_and_report(result, log))
+        else:
+            self._report(result)
+
+    def attempts_returned(self, work: list[Prepared]) -> None:
+        """They go first again."""
+        self._ready.extendleft(reversed([prepared for prepared in work if self._holds(prepared.assignment.id)]))
+
+    def attempt_withdrawn(self, attempt: AttemptId) -> None:
+        """It is given back."""
+        with self._shared.changed:
+            self._shared.session.withdrawn(attempt, time.monotonic())
+            self._shared.changed.notify()
+
+    def executors_fail(self, failure: Failure) -> None:
+        """An attempt that waits fails for it, so that the job does not wait for this worker for ever."""
+        say(f"{failure.message}\n{failure.traceback}")
+        if self._ready:
+            work = self._ready.popleft()
+            self.attempt_ended(work, failure, 0.0, b"")
+
+    def _upload_and_report(self, result: Finished, log: bytes) -> None:
+        """In the thread of uploads. A log that cannot be stored is not worth a result."""
+        try:
+            self._log_client.put_log(self._shared.token(), result.id, log)
+        except MapReduceError as error:
+            say(f"the log of {result.id} is not stored: {error}")
+        self._report(result)
+
+    def _report(self, result: Finished) -> None:
+        with self._shared.changed:
+            session, now_s = self._shared.session, time.monotonic()
+            session.finished(result, now_s)
+            due_s = session.due_s(now_s)
+            if due_s is not None and due_s <= now_s:
+                self._shared.changed.notify()
+
+    # ------------------------------------------------------------------------------------------------------- leaving
+
+    def _begin_to_leave(self) -> None:
+        say("was told to end")
+        self._leave_by_s = time.monotonic() + self._settings.grace_s
+        with self._shared.changed:
+            actions = self._shared.session.leave()
+            self._shared.changed.notify()
+        self._carry_out(actions)
+
+    def _go_on_leaving(self) -> None:
+        if self._leave_by_s is None or self._exit_code is not None:
+            return
+        now_s = time.monotonic()
+        with self._shared.changed:
+            held, unfinished = self._shared.session.held, self._shared.session.unfinished
+        if now_s >= self._leave_by_s and self._last_word_by_s is None:
+            self._last_word_by_s = now_s + self._settings.last_word_s
+            self._release(unfinished)
+        if not held or (self._last_word_by_s is not None and now_s >= self._last_word_by_s):
+            self._end_now()
+
+    def _release(self, attempts: tuple[AttemptId, ...]) -> None:
+        """Give back what still runs; its executors end."""
+        self._ready.clear()
+        for slot in self._slots:
+            slot.close()
+        for attempt in attempts:
+            self._report(Release(id=attempt, was_started=True))
+
+    def _end_now(self) -> None:
+        with self._shared.changed:
+            actions = self._shared.session.terminated()
+        self._carry_out(actions)
+
+
+def _as_log(failure: Failure) -> bytes:
+    """What a failed attempt's log says at its end."""
+    lines = [f"{failure.failure_class}: {failure.message}"]
+    if failure.record:
+        lines.append(f"record: {failure.record}")
+    if failure.traceback:
+        lines.append(failure.traceback)
+    return ("\n".join(lines).rstrip() + "\n").encode("utf-8", "backslashreplace")
+
+
+def worker_name(given: str) -> str:
+    """The name as given, or one that no other process ever had: host, process id and chance."""
+    if given:
+        return given
+    host = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in socket.gethostname())[:80]
+    return f"{host or 'worker'}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def own_scratch(parent: Path, worker: str) -> Path:
+    """The agent's own folder below what it was given."""
+    return parent.absolute() / worker

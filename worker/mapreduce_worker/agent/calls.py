@@ -1,0 +1,185 @@
+"""The two threads that speak for the session: one makes the `next` calls and registers, one beats.
+
+They do what `Session` says, wait where it says so, and hand its actions to the main loop. The heartbeat has its own
+thread and connection, so that neither user code nor a waiting `next` ever delays it.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from mapreduce.errors import MapReduceError, Unauthorized, Unreachable
+from mapreduce.protocol.client import Refusal, WorkerClient
+from mapreduce.protocol.endpoint import Endpoint
+from mapreduce.protocol.messages import ErrorReply, NextRequest
+from mapreduce_worker.agent.lanes import Backoff
+from mapreduce_worker.agent.session import Action, Session
+
+_NEXT_DEADLINE_S: Final = 20.0
+_HEARTBEAT_DEADLINE_S: Final = 10.0
+#: While a coordinator that starts beside this worker is awaited, it is looked for this often.
+_EAGER_PAUSE_S: Final = 0.02
+_EAGER_FOR_S: Final = 5.0
+_LONGEST_LOOK_S: Final = 1.0
+
+
+def say(text: str) -> None:
+    """One line to whoever looks after this process."""
+    sys.stderr.write(f"worker: {text}\n")
+    sys.stderr.flush()
+
+
+class SharedSession:
+    """The session, and the lock under which each thread touches it for a moment."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.changed = threading.Condition()
+        """Notified when a call may have become due."""
+
+    def token(self) -> str:
+        """The session token of now; empty while not joined."""
+        with self.changed:
+            return self.session.token
+
+
+class Caller:
+    """Registers, then calls `next` whenever the session has something to say."""
+
+    def __init__(self, shared: SharedSession, endpoint: Endpoint, post: Callable[[list[Action]], None]) -> None:
+        self._shared, self._endpoint, self._post = shared, endpoint, post
+        self._client = WorkerClient(endpoint, deadline_s=_NEXT_DEADLINE_S)
+        self._backoff = Backoff()
+        self._started_s = time.monotonic()
+        self._has_joined = False
+
+    def start(self) -> None:
+        """Begin, for the rest of the process's life."""
+        threading.Thread(target=self._run, name="next", daemon=True).start()
+
+    def _run(self) -> None:
+        session = self._shared.session
+        while session.exit is None:
+            if session.is_joined:
+                self._call_when_due()
+            else:
+                self._register()
+
+    def _call_when_due(self) -> None:
+        with self._shared.changed:
+            now_s = time.monotonic()
+            session = self._shared.session
+            due_s = session.due_s(now_s)
+            if due_s is None or due_s > now_s:
+                left_s = _LONGEST_LOOK_S if due_s is None else min(due_s - now_s, _LONGEST_LOOK_S)
+                self._shared.changed.wait(left_s)
+                return
+            request, token = session.next_request(now_s), session.token
+        if request is not None:
+            self._post(self._call(token, request))
+
+    def _call(self, token: str, request: NextRequest) -> list[Action]:
+        session, changed = self._shared.session, self._shared.changed
+        try:
+            reply = self._client.next(token, request)
+        except Refusal as error:
+            with changed:
+                return session.refused(error.status, _reply(error), time.monotonic(), call=request.call)
+        except Unauthorized as error:
+            with changed:
+                refusal = ErrorReply(code="unauthorized", message=str(error))
+                return session.refused(401, refusal, time.monotonic(), call=request.call)
+        except Unreachable as error:
+            return self._lost(error)
+        self._backoff.reset()
+        with changed:
+            return session.next_answered(request.call, reply, time.monotonic())
+
+    def _register(self) -> None:
+        session, changed = self._shared.session, self._shared.changed
+        with changed:
+            request = session.register_request()
+        try:
+            reply = self._client.register(request)
+        except Refusal as error:
+            with changed:
+                actions = session.register_refused(error.status, _reply(error), time.monotonic())
+            self._post(actions)
+            time.sleep(self._backoff.next_pause_s())
+        except (Unreachable, Unauthorized) as error:
+            self._post(self._lost(error))
+            time.sleep(self._pause_s())
+        else:
+            self._backoff.reset()
+            with changed:
+                actions = session.registered(reply, time.monotonic())
+                is_joined = session.is_joined
+            if is_joined:
+                say(f"joined the coordinator at {self._client.address()} in epoch {reply.epoch}")
+                self._has_joined = True
+            else:
+                time.sleep(self._backoff.next_pause_s())
+            self._post(actions)
+
+    def _lost(self, error: MapReduceError) -> list[Action]:
+        now_s = time.monotonic()
+        with self._shared.changed:
+            return self._shared.session.call_lost(now_s, now_s + self._pause_s(), str(error))
+
+    def _pause_s(self) -> float:
+        if not self._has_joined and time.monotonic() - self._started_s < _EAGER_FOR_S:
+            return _EAGER_PAUSE_S
+        return self._backoff.next_pause_s()
+
+
+class Heart:
+    """Beats while the session is joined."""
+
+    def __init__(self, shared: SharedSession, endpoint: Endpoint, post: Callable[[list[Action]], None]) -> None:
+        self._shared, self._post = shared, post
+        self._client = WorkerClient(endpoint, deadline_s=_HEARTBEAT_DEADLINE_S)
+
+    def start(self) -> None:
+        """Begin, for the rest of the process's life."""
+        threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
+
+    def _run(self) -> None:
+        session = self._shared.session
+        while session.exit is None:
+            time.sleep(session.heartbeat_s * random.uniform(0.8, 1.0))  # noqa: S311 - not a secret
+            self._beat()
+
+    def _beat(self) -> None:
+        session, changed = self._shared.session, self._shared.changed
+        with changed:
+            request, token = session.heartbeat_request(), session.token
+        if request is None:
+            return
+        try:
+            reply = self._client.heartbeat(token, request)
+        except Refusal as error:
+            with changed:
+                actions = session.refused(error.status, _reply(error), time.monotonic(), epoch=request.epoch)
+                changed.notify()
+        except Unauthorized as error:
+            refusal = ErrorReply(code="unauthorized", message=str(error))
+            with changed:
+                actions = session.refused(401, refusal, time.monotonic(), epoch=request.epoch)
+                changed.notify()
+        except Unreachable as error:
+            with changed:
+                actions = session.check_silence(time.monotonic(), str(error))
+        else:
+            with changed:
+                actions = session.heartbeat_answered(reply, time.monotonic())
+                changed.notify()
+        self._post(actions)
+
+
+def _reply(error: Refusal) -> ErrorReply:
+    return ErrorReply(code=error.code, message=error.message, epoch=error.epoch)

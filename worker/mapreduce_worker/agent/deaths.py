@@ -1,0 +1,63 @@
+"""What to tell of an executor that ended in the middle of an attempt: a `Failure` in words. Reads the record trace."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mapreduce.dataplane.tracing import read_trace
+from mapreduce.model import MIB
+from mapreduce.protocol.messages import Failure
+from mapreduce_worker.agent.jobs import Prepared
+from mapreduce_worker.agent.processes import describe_exit
+from mapreduce_worker.executor.failures import failure
+
+#: How the interpreter begins its last words after a crash in compiled code.
+_LAST_WORDS: Final = b"Fatal Python error"
+_SHOWN_BYTES: Final = 8_000
+
+
+def crash(work: Prepared, exit_code: int, log: bytes) -> Failure:
+    """The executor died by itself."""
+    return _ended(work, "crash", f"The executor {describe_exit(exit_code)} while it ran this attempt.", log)
+
+
+def timed_out(work: Prepared, log: bytes) -> Failure:
+    """The attempt ran for too long."""
+    limit_s = work.job.definition.spec.task_timeout_seconds
+    return _ended(
+        work,
+        "timeout",
+        f"The attempt ran longer than {limit_s} s and was ended. taskTimeoutSeconds sets the limit.",
+        log,
+    )
+
+
+def memory_exceeded(work: Prepared, used_bytes: int, limit_bytes: int) -> Failure:
+    """The executor outgrew its memory."""
+    return _ended(
+        work,
+        "memory",
+        f"The attempt used {used_bytes // MIB} MiB of memory, the limit is {limit_bytes // MIB} MiB. "
+        f"workers.memoryLimitBytes sets it.",
+        b"",
+    )
+
+
+def start_failed(problem: str, said: bytes) -> Failure:
+    """Executors do not come up at all."""
+    shown = said[-_SHOWN_BYTES:].decode("utf-8", "backslashreplace")
+    return failure("system", f"{problem} Several in a row did so: this worker is broken.", trace=shown)
+
+
+def _ended(work: Prepared, failure_class: str, message: str, log: bytes) -> Failure:
+    assignment = work.assignment
+    record = read_trace(work.job.trace(assignment)) if assignment.is_traced else ""
+    if not record and assignment.id.kind == "map" and not assignment.is_traced:
+        message += " The next attempt notes each record before it runs it, so that the one at fault can be named."
+    return failure(failure_class, message, trace=_last_words(log), record=record)
+
+
+def _last_words(log: bytes) -> str:
+    """What the interpreter printed when it crashed: the line of user code that was running."""
+    found = log.rfind(_LAST_WORDS)
+    return log[found : found + _SHOWN_BYTES].decode("utf-8", "backslashreplace") if found >= 0 else ""

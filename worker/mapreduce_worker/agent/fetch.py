@@ -1,0 +1,178 @@
+"""Fetches runs from the workers that made them (Peer shuffle): header, index and one partition of each, to local files.
+
+A fetched file has the size and layout of the run, but is sparse: only what the reduce task reads is there, so the same
+reader checks and reads it. A few streams at once, straight to disk. Which runs to fetch is the coordinator's word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+from urllib.parse import urlsplit
+
+from mapreduce.dataplane import runs as layout
+from mapreduce.errors import MapReduceError
+from mapreduce.protocol.messages import AttemptId, LostRun, RunRef
+from mapreduce_worker.executor.messages import Source
+
+STREAMS: Final = 4
+_DEADLINE_S: Final = 30.0
+_CHUNK_BYTES: Final = 1 << 18
+#: Bytes of a run's end that are asked for first; most indexes are shorter.
+_TAIL_BYTES: Final = 64 << 10
+_MAX_REPORTED: Final = 1_000
+
+
+class RunsLost(MapReduceError):  # noqa: N818 - named by its cause, as in `errors`
+    """Some runs could not be fetched, and the map tasks that made them may have to run again."""
+
+    def __init__(self, lost: Sequence[LostRun]) -> None:
+        super().__init__(
+            f"{len(lost)} of the runs to read could not be fetched, first {lost[0].map}: {lost[0].problem}"
+        )
+        self.lost = tuple(lost[:_MAX_REPORTED])
+
+
+def fetch_runs(
+    runs: Sequence[RunRef], partition: int, *, into: Path, own: Path, token: str, streams: int = STREAMS
+) -> tuple[Source, ...]:
+    """Local files for all `runs`, each holding at least `partition`; raises `RunsLost`.
+
+    Args:
+        runs: what to read, with the URL of each.
+        partition: the reduce task's number.
+        into: folder to make the files in.
+        own: folder of the runs that this worker serves itself; those are not copied.
+        token: session token to show to the other workers.
+        streams: how many to fetch at once.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    sources: dict[AttemptId, Source] = {}
+    waiting: list[RunRef] = []
+    for run in runs:
+        path = own / f"{run.map.stem}.run"
+        if path.is_file():
+            sources[run.map] = Source(map=run.map, path=str(path), digest=run.digest)
+        else:
+            waiting.append(run)
+    lost: list[LostRun] = []
+    queue = iter(waiting)
+    lock = threading.Lock()
+
+    def stream() -> None:
+        with contextlib.closing(_Peers(token)) as peers:
+            while True:
+                with lock:
+                    run = next(queue, None)
+                if run is None:
+                    return
+                path = into / f"{run.map.stem}.run"
+                problem = _fetched(peers, run, partition, path)
+                with lock:
+                    if problem:
+                        lost.append(LostRun(map=run.map, problem=problem[:1_000]))
+                    else:
+                        sources[run.map] = Source(map=run.map, path=str(path), digest=run.digest)
+
+    threads = [threading.Thread(target=stream, name="fetch", daemon=True) for _ in range(min(streams, len(waiting)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if lost:
+        raise RunsLost(sorted(lost, key=lambda entry: entry.map.index))
+    return tuple(sources[run.map] for run in runs)
+
+
+def _fetched(peers: _Peers, run: RunRef, partition: int, path: Path) -> str:
+    """Fetch one run into `path`; returns the problem, or ""."""
+    try:
+        with path.open("wb") as file:
+            _fetch(peers, run, partition, file)
+    except http.client.HTTPException as error:
+        return f"its worker broke off: {str(error) or type(error).__name__}"
+    except OSError as error:
+        return f"its worker does not answer: {error.strerror or error}"
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _fetch(peers: _Peers, run: RunRef, partition: int, file: BinaryIO) -> None:
+    size = run.bytes
+    if size < layout.HEADER_BYTES + layout.TRAILER_BYTES:
+        raise ValueError("it is cut short")
+    file.truncate(size)
+    tail_start = max(0, size - _TAIL_BYTES)
+    peers.copy(run.url, tail_start, size, file)
+    index_start, _ = layout.unpack_trailer(_reread(file, size - layout.TRAILER_BYTES, size), size)
+    if index_start < tail_start:
+        peers.copy(run.url, index_start, tail_start, file)
+    if tail_start:
+        peers.copy(run.url, 0, min(layout.HEADER_BYTES, tail_start), file)
+    _, partitions = layout.unpack_header(_reread(file, 0, layout.HEADER_BYTES))
+    entries = layout.unpack_index(_reread(file, index_start, size), index_start, partitions)
+    if layout.run_digest(entries) != run.digest:
+        raise ValueError("its content is not what was committed")
+    for entry in entries:
+        end = min(entry.offset + entry.bytes, tail_start)
+        if entry.partition == partition and entry.offset < end:
+            peers.copy(run.url, entry.offset, end, file)
+
+
+def _reread(file: BinaryIO, start: int, end: int) -> bytes:
+    file.flush()
+    with Path(file.name).open("rb") as again:
+        again.seek(start)
+        return again.read(end - start)
+
+
+class _Peers:
+    """Kept-alive connections of one stream to other workers."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._open: dict[str, http.client.HTTPConnection] = {}
+
+    def copy(self, url: str, start: int, end: int, file: BinaryIO) -> None:
+        """Copy the bytes from `start` up to `end` of what is at `url` to the same place in `file`."""
+        parts = urlsplit(url)
+        headers = {"Authorization": f"Bearer {self._token}", "Range": f"bytes={start}-{end - 1}"}
+        for is_last_try in (False, True):
+            connection = self._open.get(parts.netloc)
+            is_fresh = connection is None
+            if connection is None:
+                connection = self._open[parts.netloc] = http.client.HTTPConnection(parts.netloc, timeout=_DEADLINE_S)
+            try:
+                connection.request("GET", parts.path, headers=headers)
+                self._receive(connection.getresponse(), start, end, file)
+            except (OSError, http.client.HTTPException):
+                self._open.pop(parts.netloc).close()
+                if is_fresh or is_last_try:
+                    raise
+            else:
+                return
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in self._open.values():
+            connection.close()
+
+    @staticmethod
+    def _receive(answer: http.client.HTTPResponse, start: int, end: int, file: BinaryIO) -> None:
+        if answer.status != 206:
+            answer.read()
+            raise ValueError(f"its worker says {answer.status} {answer.reason}")
+        left = end - start
+        file.seek(start)
+        while left:
+            chunk = answer.read(min(_CHUNK_BYTES, left))
+            if not chunk:
+                raise http.client.IncompleteRead(b"", left)
+            file.write(chunk)
+            left -= len(chunk)
+        answer.read()

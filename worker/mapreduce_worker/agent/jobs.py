@@ -1,0 +1,125 @@
+"""What an attempt needs before it can run: its job's definition, the opened code, file names, the runs to read.
+
+Everything here calls the coordinator or peers and may block; it belongs to the preparing thread (`preparing`). Files
+are named after ids that the coordinator gave.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mapreduce.bundle import open_bundle
+from mapreduce.protocol.client import WorkerClient
+from mapreduce.protocol.messages import Assignment, JobDefinition, RunRef
+from mapreduce_worker.agent.fetch import fetch_runs
+from mapreduce_worker.executor.messages import Source
+
+
+@dataclass(frozen=True, slots=True)
+class JobFiles:
+    """One job as this worker sees it."""
+
+    definition: JobDefinition
+    code_folder: Path
+    runs_folder: Path
+    """Where map attempts write their runs: the job's own folder, or this worker's in Peer mode."""
+    fetched_folder: Path
+    """Where runs of other workers are put (Peer)."""
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether runs stay with the worker that made them."""
+        return self.definition.spec.storage.shuffle == "Peer"
+
+    def target(self, assignment: Assignment) -> Path:
+        """The file that an attempt writes."""
+        if assignment.id.kind == "map" and self.definition.partitions:
+            return self.runs_folder / f"{assignment.id.stem}.run"
+        return Path(self.definition.attempts_dir) / f"{assignment.id.stem}.out"
+
+    def trace(self, assignment: Assignment) -> Path:
+        """The file of an attempt's record trace."""
+        return Path(self.definition.trace_dir) / f"{assignment.id.stem}.trace"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An attempt that can run."""
+
+    assignment: Assignment
+    job: JobFiles
+    sources: tuple[Source, ...] = ()
+
+
+class JobStore:
+    """Definitions and code of jobs, fetched once; lists of runs, fetched when an attempt needs one."""
+
+    def __init__(self, client: WorkerClient, session: Callable[[], str], scratch: Path) -> None:
+        self._client, self._session, self._scratch = client, session, scratch
+        self._jobs: dict[int, JobFiles] = {}
+        self._runs: tuple[int, float, list[RunRef]] | None = None
+
+    def known(self, job: int) -> JobFiles | None:
+        """The job, if it was fetched before."""
+        return self._jobs.get(job)
+
+    def job(self, number: int) -> JobFiles:
+        """The job; fetched and its code opened the first time. Raises what the client and `open_bundle` raise."""
+        found = self._jobs.get(number)
+        if found is None:
+            definition = self._client.definition(self._session(), number)
+            code = self._open_code(definition.code)
+            is_peer = definition.spec.storage.shuffle == "Peer"
+            found = JobFiles(
+                definition=definition,
+                code_folder=code,
+                runs_folder=self.served_folder / str(number) if is_peer else Path(definition.runs_dir),
+                fetched_folder=self._scratch / "fetched" / str(number),
+            )
+            self._forget_before(number)
+            self._jobs[number] = found
+        return found
+
+    @property
+    def served_folder(self) -> Path:
+        """Folder of the runs that this worker serves, by job."""
+        return self._scratch / "runs"
+
+    def sources(self, job: JobFiles, assignment: Assignment, granted_s: float, now_s: float) -> tuple[Source, ...]:
+        """The runs that a reduce attempt reads, as local files.
+
+        A list is used for several attempts, but never for one that was granted after it was asked for: a map may have
+        been made again in between, and its run be another one.
+        """
+        if self._runs is None or self._runs[0] != assignment.id.job or self._runs[1] < granted_s:
+            self._runs = (assignment.id.job, now_s, self._client.runs(self._session(), assignment.id.job))
+        runs = self._runs[2]
+        if not job.is_peer:
+            folder = Path(job.definition.runs_dir)
+            return tuple(
+                Source(map=run.map, path=str(folder / f"{run.map.stem}.run"), digest=run.digest) for run in runs
+            )
+        folder = job.fetched_folder / assignment.id.stem
+        own = self.served_folder / str(assignment.id.job)
+        return fetch_runs(runs, assignment.id.index, into=folder, own=own, token=self._session())
+
+    def forget_attempt(self, job: JobFiles, assignment: Assignment) -> None:
+        """Remove what was fetched for an attempt that is over."""
+        if job.is_peer and assignment.id.kind == "reduce":
+            shutil.rmtree(job.fetched_folder / assignment.id.stem, ignore_errors=True)
+
+    def _open_code(self, digest: str) -> Path:
+        folder = self._scratch / "code"
+        if not (folder / digest).is_dir():
+            open_bundle(self._client.code(self._session(), digest), folder, sha256=digest)
+        return folder / digest
+
+    def _forget_before(self, number: int) -> None:
+        """Jobs run one at a time, in order: what earlier ones left here is of no use."""
+        for earlier in [job for job in self._jobs if job < number]:
+            del self._jobs[earlier]
+            shutil.rmtree(self.served_folder / str(earlier), ignore_errors=True)
+            shutil.rmtree(self._scratch / "fetched" / str(earlier), ignore_errors=True)

@@ -1,0 +1,145 @@
+"""Executors as operating system processes: started with a filtered environment, measured, ended with their children.
+
+What they are told and what they answer is `slot`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+#: What user code may see of the agent's environment. Nothing of ours: no token, no address, no import path.
+_PASSED: Final = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "PYTHONHASHSEED")
+_PASSED_PREFIX: Final = "LC_"
+#: Longest path of a Unix socket on all systems we run on.
+_MAX_SOCKET_PATH: Final = 100
+
+
+def executor_environment(temporary: Path) -> dict[str, str]:
+    """The environment of an executor."""
+    passed = {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(_PASSED_PREFIX)}
+    return passed | {"TMPDIR": str(temporary)}
+
+
+class SocketFolder:
+    """A private folder with a short path for the sockets between an agent and its executors."""
+
+    def __init__(self, preferred: Path) -> None:
+        self._made: Path | None = None
+        if len(str(preferred.absolute())) + 16 > _MAX_SOCKET_PATH:
+            short = "/tmp" if len(tempfile.gettempdir()) > _MAX_SOCKET_PATH - 32 else None  # noqa: S108 - mkdtemp below
+            self._made = preferred = Path(tempfile.mkdtemp(prefix="mr-", dir=short))
+        self._folder = preferred.absolute()
+        self._count = 0
+
+    def next_path(self) -> Path:
+        """A path that was not used before."""
+        self._count += 1
+        return self._folder / f"x{self._count}.sock"
+
+    def remove(self) -> None:
+        """Remove the folder, if it was made here."""
+        if self._made is not None:
+            with contextlib.suppress(OSError):
+                self._made.rmdir()
+
+
+class ExecutorProcess:
+    """A started executor and the listening socket on which it will call."""
+
+    def __init__(self, socket_path: Path, environment: dict[str, str]) -> None:
+        self._path = socket_path
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(str(socket_path))
+        self.listener.listen(1)
+        self.listener.setblocking(False)
+        command = [sys.executable, "-P", "-m", "mapreduce_worker.executor", "--socket", str(socket_path)]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module by our own interpreter
+                [*command, "--parent-pid", str(os.getpid())],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C in a terminal does not reach it; its children end with it
+            )
+        except OSError:
+            self.stop_listening()
+            raise
+        self.pid = self._process.pid
+
+    def stop_listening(self) -> None:
+        """The executor has called, or never will."""
+        self.listener.close()
+        self._path.unlink(missing_ok=True)
+
+    def has_ended(self) -> bool:
+        """Whether it is over. It stays to be reaped by `end`."""
+        if hasattr(os, "waitid"):
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return self._process.poll() is not None
+
+    def end(self) -> int:
+        """Kill it with all that it started, unless it has ended; returns how it ended."""
+        # the group may outlive its leader; it is ended before the leader is reaped, which makes the id free again
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.stop_listening()
+        return self._process.wait()
+
+    def end_after(self, seconds: float) -> int:
+        """Give it this long to end by itself, then `end` it with all that it started."""
+        _await_exit(self.pid, timeout_s=seconds)
+        return self.end()
+
+    def abort(self) -> int:
+        """End it so that it first prints where each thread is."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGABRT)
+        return self.end_after(0.3)
+
+
+def private_bytes(pid: int) -> int:
+    """Memory that a process has for itself (anonymous, resident); 0 where the system does not tell."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_bytes()
+    except OSError:
+        return 0
+    _, found, rest = status.partition(b"\nRssAnon:")
+    if not found:
+        return 0
+    return int(rest.split(None, 1)[0]) * 1024
+
+
+def describe_exit(code: int) -> str:
+    """How a process ended, in words."""
+    if code >= 0:
+        return f"ended by itself with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    meaning = {
+        signal.SIGSEGV: " (a crash in compiled code)",
+        signal.SIGKILL: " (by the system, often for want of memory, or by hand)",
+        signal.SIGABRT: " (compiled code gave up)",
+    }.get(signal.Signals(-code) if name.startswith("SIG") else signal.SIGTERM, "")
+    return f"was killed by {name}{meaning}"
+
+
+def _await_exit(pid: int, *, timeout_s: float) -> None:
+    """Wait until `pid` has ended, leaving it to be reaped."""
+    import select
+
+    if hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(pid)
+            try:
+                select.select([descriptor], [], [], timeout_s)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,477 @@
+"""The worker's side of the protocol as a state machine: no thread, no socket, no clock. Time is an argument.
+
+It knows which attempts this worker holds and how far each is, which call is due, and what an answer means. Running
+attempts, sending calls and waiting between tries is `agent`; the scenario tests drive this same class over a simulated
+network.
+Every method can be called at any time: what does not fit the state changes nothing.
+
+An attempt held is WAITING, RUNNING or DONE (its result not yet acknowledged). It leaves when its result is answered,
+when the coordinator ends it, or when a registration does not list it under `keep`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from mapreduce.protocol.messages import (
+    PROTOCOL_VERSION,
+    Assignment,
+    AttemptId,
+    Commit,
+    ErrorReply,
+    Fail,
+    Failure,
+    Finished,
+    HeartbeatReply,
+    HeartbeatRequest,
+    NextReply,
+    NextRequest,
+    RegisterReply,
+    RegisterRequest,
+    Release,
+)
+
+#: Codes of refusals after which the worker registers again with what it holds.
+_REJOIN_CODES: Final = frozenset({"epoch-changed", "unknown-worker", "stale-call"})
+#: Statuses that say that the call itself is unacceptable: repeating it is no use.
+_UNACCEPTABLE: Final = frozenset({400, 413, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """When calls are made."""
+
+    idle_wait_s: float = 20.0
+    """How long a call of a worker that holds nothing may wait for a task."""
+    busy_wait_s: float = 0.2
+    """The same while some slots run: a result that is made meanwhile is not reported before the call returns."""
+    prefetch_s: float = 0.1
+    """More tasks are asked for when those that wait are worth less than this."""
+    report_s: float = 0.2
+    """A result is reported at the latest this long after it was made."""
+    empty_pause_s: float = 0.1
+    """Pause after a call that was answered at once and brought nothing."""
+    max_report_weight: int = 50_000
+    """Largest number of partition sizes (or 64-byte pieces of text) in one call, to keep its body small."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartAttempt:
+    """Run this as soon as a slot is free; starts are in order."""
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAttempt:
+    """End this attempt without a report: it is no longer this worker's."""
+
+    id: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawAttempt:
+    """Call `withdrawn` if this attempt has not begun and now never will; otherwise do nothing."""
+
+    id: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The worker is over."""
+
+    code: int
+    reason: str
+
+
+Action = StartAttempt | CancelAttempt | WithdrawAttempt | Exit
+
+EXIT_DONE: Final = 0
+EXIT_UNREACHABLE: Final = 3
+EXIT_TERMINATED: Final = 143
+
+
+class _Stage(Enum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+
+
+@dataclass(slots=True)
+class Session:
+    """What one worker knows of its coordinator.
+
+    Use: `register_request` while `is_joined` is False; `next_request` when `due_s` has come; `heartbeat_request` every
+    `heartbeat_s`. Feed each answer to the method of its name, every `ErrorReply` to `refused`, silence to `call_lost`.
+    """
+
+    worker: str
+    slots: int
+    now_s: float
+    """Time of creation; the coordinator counts as heard then."""
+    serve_url: str = ""
+    reconnect_s: float = 600.0
+    """How long the coordinator may be away."""
+    settings: SessionSettings = field(default_factory=SessionSettings)
+
+    epoch: int = 0
+    """Highest epoch heard of; whatever speaks for a lower one is not believed."""
+    token: str = ""
+    is_joined: bool = False
+    is_draining: bool = False
+    """The coordinator wants this worker to take nothing more."""
+    is_leaving: bool = False
+    """This worker was told to go."""
+    exit: Exit | None = None
+    lease_s: float = 30.0
+    heartbeat_s: float = 1.0
+
+    _call: int = 0
+    _open: NextRequest | None = None
+    """The call whose answer has not come; repeated as it is until one does."""
+    _is_flying: bool = False
+    """The open call was sent, and it is not known yet whether an answer comes."""
+    _flown_s: float = 0.0
+    _stages: dict[AttemptId, _Stage] = field(default_factory=dict)
+    _results: dict[AttemptId, Finished] = field(default_factory=dict)
+    _withdrawing: set[AttemptId] = field(default_factory=set)
+    _waiting_count: int = 0
+    _running_count: int = 0
+    _oldest_result_s: float = 0.0
+    _heard_s: float = field(init=False)
+    _pause_until_s: float = 0.0
+    _is_dry: bool = False
+    """The last call brought no task; asked again once something ends or a slot is idle."""
+    _mean_run_s: float | None = None
+    _max_results: int = 10_000
+
+    def __post_init__(self) -> None:
+        self._heard_s = self.now_s
+
+    # ------------------------------------------------------------------------------------------------------- joining
+
+    def register_request(self) -> RegisterRequest:
+        """What to register with: everything held, results that are not acknowledged included."""
+        return RegisterRequest(
+            worker=self.worker,
+            slots=self.slots,
+            protocol=PROTOCOL_VERSION,
+            held=tuple(self._stages),
+            serve_url=self.serve_url,
+        )
+
+    def registered(self, reply: RegisterReply, now_s: float) -> list[Action]:
+        """The coordinator took this worker on. What it does not list under `keep` is dropped; the rest goes on."""
+        if self.exit is not None or reply.epoch < self.epoch:
+            return []
+        self._heard_s = now_s
+        self.epoch, self.token = reply.epoch, reply.session
+        self.lease_s, self.heartbeat_s = reply.lease_s, reply.heartbeat_s
+        self._call = max(self._call, reply.call)
+        self._open, self._is_flying, self._is_dry = None, False, False
+        self.is_joined = True
+        keep = set(reply.keep)
+        return self._end([held for held in self._stages if held not in keep])
+
+    # --------------------------------------------------------------------------------------------------------- calls
+
+    def due_s(self, now_s: float) -> float | None:
+        """When `next_request` should be asked for: a time that has come, one that will, or None (nothing to say)."""
+        if not self.is_joined or self.exit is not None or self._is_flying:
+            return None
+        if self._open is not None:
+            return self._pause_until_s
+        if self._results:
+            if self.is_leaving or self._is_low():
+                return now_s
+            return self._oldest_result_s + self.settings.report_s
+        if self.is_leaving or (self._is_dry and not self._has_idle_slot()):
+            return None
+        if (self._is_low() and not self.is_draining) or not self._stages:
+            return self._pause_until_s
+        return None
+
+    def next_request(self, now_s: float) -> NextRequest | None:
+        """The call to send now, counted as sent: the open one again, or a new one; None if there is nothing to say."""
+        if not self.is_joined or self.exit is not None or self._is_flying:
+            return None
+        if self._open is None:
+            finished = self._next_results()
+            want = self._want()
+            if not finished and self.is_leaving:
+                return None
+            self._call += 1
+            self._open = NextRequest(
+                epoch=self.epoch,
+                worker=self.worker,
+                call=self._call,
+                finished=finished,
+                want=want,
+                wait_s=0.0 if finished else self._wait_s(),
+            )
+        self._is_flying, self._flown_s = True, now_s
+        return self._open
+
+    def next_answered(self, call: int, reply: NextReply, now_s: float) -> list[Action]:
+        """The answer to call number `call`: verdicts end what was reported, tasks are to be run."""
+        asked = self._open
+        if asked is None or call != asked.call or self.exit is not None:
+            return []
+        if reply.epoch != self.epoch:
+            return self._other_epoch(reply.epoch, now_s)
+        self._heard_s = now_s
+        self._open, self._is_flying, self._max_results = None, False, 10_000
+        for result in asked.finished:
+            self._drop(result.id)
+        self._oldest_result_s = now_s
+        actions = self._take(reply.tasks, now_s)
+        self._is_dry = asked.want > 0 and not reply.tasks
+        if not reply.tasks and not asked.finished and now_s - self._flown_s < self.settings.empty_pause_s:
+            self._pause_until_s = now_s + (self.settings.empty_pause_s if asked.want else self.heartbeat_s)
+        if reply.is_done:
+            return [*self._end(list(self._stages)), self._leave(Exit(EXIT_DONE, "no job is left"))]
+        return actions
+
+    def call_lost(self, now_s: float, retry_at_s: float, problem: str = "") -> list[Action]:
+        """The open call or a registration got no answer; the same is sent again from `retry_at_s` on."""
+        self._is_flying = False
+        self._pause_until_s = max(self._pause_until_s, retry_at_s)
+        return self.check_silence(now_s, problem)
+
+    def heartbeat_request(self) -> HeartbeatRequest | None:
+        """The heartbeat to send now; None while not joined. Results that wait to be acknowledged keep their leases."""
+        if not self.is_joined or self.exit is not None:
+            return None
+        begun = [held for held, stage in self._stages.items() if stage is not _Stage.WAITING]
+        waiting = [held for held, stage in self._stages.items() if stage is _Stage.WAITING]
+        return HeartbeatRequest(
+            epoch=self.epoch, worker=self.worker, running=tuple(begun[:10_000]), queued=tuple(waiting[:100_000])
+        )
+
+    def heartbeat_answered(self, reply: HeartbeatReply, now_s: float) -> list[Action]:
+        """Orders: end attempts, give back unstarted ones, take nothing more."""
+        if not self.is_joined or self.exit is not None:
+            return []
+        if reply.epoch != self.epoch:
+            return self._other_epoch(reply.epoch, now_s)
+        self._heard_s = now_s
+        self.heartbeat_s = reply.heartbeat_s
+        self.is_draining = reply.is_drain
+        reported = {result.id for result in self._open.finished} if self._open is not None else set()
+        actions = self._end([held for held in reply.cancel if held not in reported])
+        for held in reply.take_back:
+            if self._stages.get(held) is _Stage.WAITING and held not in self._withdrawing:
+                self._withdrawing.add(held)
+                actions.append(WithdrawAttempt(held))
+        return actions
+
+    def refused(
+        self, status: int, error: ErrorReply, now_s: float, *, call: int | None = None, epoch: int | None = None
+    ) -> list[Action]:
+        """An answer of 400 and above to the `next` number `call`, or to a heartbeat that was sent to `epoch`."""
+        if epoch is not None and epoch != self.epoch:
+            return []
+        is_open = call is not None and self._open is not None and call == self._open.call
+        if self.exit is not None or (call is not None and not is_open):
+            return []
+        if 0 < error.epoch < self.epoch:
+            return self._other_epoch(error.epoch, now_s)
+        self._heard_s = now_s
+        if is_open:
+            self._is_flying = False
+        if status == 401 or (status == 409 and error.code in _REJOIN_CODES):
+            self._rejoin(now_s)
+        elif is_open and status in _UNACCEPTABLE:
+            self._split_report(error, now_s)
+        else:
+            self._pause_until_s = now_s + 1.0
+        return []
+
+    def register_refused(self, status: int, error: ErrorReply, now_s: float) -> list[Action]:
+        """The coordinator does not take this worker on: for good (another protocol version), or not now."""
+        if self.exit is None and status in _UNACCEPTABLE:
+            return [self._leave(Exit(EXIT_UNREACHABLE, error.message))]
+        return self.call_lost(now_s, now_s)
+
+    def check_silence(self, now_s: float, problem: str = "") -> list[Action]:
+        """Ends the worker when its coordinator has been away for longer than it may be."""
+        if self.exit is None and now_s - self._heard_s >= self.reconnect_s:
+            away_s = now_s - self._heard_s
+            reason = f"no coordinator has answered for {away_s:.0f} s. {problem}".rstrip()
+            return [self._leave(Exit(EXIT_UNREACHABLE, reason))]
+        return []
+
+    # ------------------------------------------------------------------------------------------------ what happens here
+
+    def begun(self, attempt: AttemptId) -> None:
+        """A waiting attempt runs now."""
+        if self._stages.get(attempt) is _Stage.WAITING:
+            self._set(attempt, _Stage.RUNNING)
+            self._withdrawing.discard(attempt)
+
+    def finished(self, result: Finished, now_s: float) -> None:
+        """An attempt ended; its result is reported with the next call. Of an attempt not held it is forgotten."""
+        stage = self._stages.get(result.id)
+        if stage is None or stage is _Stage.DONE:
+            return
+        if not self._results:
+            self._oldest_result_s = now_s
+        self._set(result.id, _Stage.DONE)
+        self._results[result.id] = result
+        self._withdrawing.discard(result.id)
+        if isinstance(result, Commit):
+            mean_s = self._mean_run_s
+            self._mean_run_s = result.run_s if mean_s is None else mean_s + 0.2 * (result.run_s - mean_s)
+        if not isinstance(result, Release):
+            self._is_dry = False
+
+    def withdrawn(self, attempt: AttemptId, now_s: float) -> None:
+        """A waiting attempt was taken out of the queue, as `WithdrawAttempt` asked: given back unstarted."""
+        if self._stages.get(attempt) is _Stage.WAITING:
+            self.finished(Release(id=attempt, was_started=False), now_s)
+
+    def leave(self) -> list[Action]:
+        """Take nothing more, give back what has not begun; the worker goes once the rest is over and reported."""
+        self.is_leaving = True
+        return [WithdrawAttempt(held) for held, stage in self._stages.items() if stage is _Stage.WAITING]
+
+    def terminated(self) -> list[Action]:
+        """The time for leaving is over, or everything is reported."""
+        return [] if self.exit is not None else [self._leave(Exit(EXIT_TERMINATED, "told to end"))]
+
+    # ---------------------------------------------------------------------------------------------------------- looks
+
+    @property
+    def held(self) -> tuple[AttemptId, ...]:
+        """Every attempt held, in order of its grant."""
+        return tuple(self._stages)
+
+    @property
+    def unfinished(self) -> tuple[AttemptId, ...]:
+        """Attempts held that have no result yet."""
+        return tuple(held for held, stage in self._stages.items() if stage is not _Stage.DONE)
+
+    def holds(self, attempt: AttemptId) -> bool:
+        """Whether the attempt is this worker's and has no result yet."""
+        return self._stages.get(attempt) in {_Stage.WAITING, _Stage.RUNNING}
+
+    @property
+    def silent_since_s(self) -> float:
+        """When the coordinator was heard last."""
+        return self._heard_s
+
+    # -------------------------------------------------------------------------------------------------------- details
+
+    def _other_epoch(self, epoch: int, now_s: float) -> list[Action]:
+        """Another incarnation speaks: an older one is not believed, a newer one is joined."""
+        if epoch > self.epoch:
+            self._rejoin(now_s)
+            return []
+        return self.call_lost(now_s, now_s + 1.0)
+
+    def _is_low(self) -> bool:
+        """Whether the attempts that wait will soon be used up."""
+        spare = self._waiting_count + self._running_count - self.slots
+        if spare < 0:
+            return True
+        return spare * (self._mean_run_s or 0.0) < self.settings.prefetch_s * self.slots and (
+            self._mean_run_s is not None and self._mean_run_s < self.settings.prefetch_s
+        )
+
+    def _has_idle_slot(self) -> bool:
+        return self._waiting_count + self._running_count < self.slots
+
+    def _want(self) -> int:
+        """Slots that are free, or will be soon."""
+        if self.is_leaving or self.is_draining or not self._is_low():
+            return 0
+        free = self.slots - self._waiting_count - self._running_count
+        return free if free > 0 else self.slots
+
+    def _wait_s(self) -> float:
+        if not self._stages:
+            return self.settings.idle_wait_s
+        return self.settings.busy_wait_s if self._has_idle_slot() else 0.0
+
+    def _next_results(self) -> tuple[Finished, ...]:
+        """The oldest results that fit one call; at least one if there is any."""
+        chosen: list[Finished] = []
+        weight = 0
+        for result in self._results.values():
+            weight += _weight(result)
+            if chosen and (weight > self.settings.max_report_weight or len(chosen) >= self._max_results):
+                break
+            chosen.append(result)
+        return tuple(chosen)
+
+    def _take(self, tasks: Iterable[Assignment], now_s: float) -> list[Action]:
+        actions: list[Action] = []
+        for task in tasks:
+            if task.id in self._stages:
+                continue
+            self._set(task.id, _Stage.WAITING)
+            if self.is_leaving:
+                self.withdrawn(task.id, now_s)
+            else:
+                actions.append(StartAttempt(task))
+        return actions
+
+    def _end(self, attempts: list[AttemptId]) -> list[Action]:
+        actions: list[Action] = []
+        for attempt in attempts:
+            if self.holds(attempt):
+                actions.append(CancelAttempt(attempt))
+            self._drop(attempt)
+        return actions
+
+    def _set(self, attempt: AttemptId, stage: _Stage | None) -> None:
+        old = self._stages.pop(attempt, None) if stage is None else self._stages.get(attempt)
+        if stage is not None:
+            self._stages[attempt] = stage
+        self._waiting_count += (stage is _Stage.WAITING) - (old is _Stage.WAITING)
+        self._running_count += (stage is _Stage.RUNNING) - (old is _Stage.RUNNING)
+
+    def _drop(self, attempt: AttemptId) -> None:
+        self._set(attempt, None)
+        self._results.pop(attempt, None)
+        self._withdrawing.discard(attempt)
+
+    def _rejoin(self, now_s: float) -> None:
+        self.is_joined, self.token = False, ""
+        self._open, self._is_flying = None, False
+        self._pause_until_s = now_s
+
+    def _split_report(self, error: ErrorReply, now_s: float) -> None:
+        """The coordinator will not read this call: report fewer results at once, and in the end not that one."""
+        asked, self._open = self._open, None
+        if asked is None or not asked.finished:
+            self._pause_until_s = now_s + 1.0
+            return
+        if len(asked.finished) > 1:
+            self._max_results = max(1, len(asked.finished) // 2)
+            return
+        (result,) = asked.finished
+        if isinstance(result, Commit):
+            why = f"The coordinator does not accept the result of {result.id}: {error.message}"[:8_000]
+            self._results[result.id] = Fail(id=result.id, failure=Failure(failure_class="system", message=why))
+        elif isinstance(result, Fail):
+            self._results[result.id] = Release(id=result.id, was_started=True)
+        else:
+            self._drop(result.id)
+
+    def _leave(self, action: Exit) -> Exit:
+        self.exit, self.is_joined = action, False
+        return action
+
+
+def _weight(result: Finished) -> int:
+    match result:
+        case Commit():
+            return 1 + len(result.output.partitions) + len(result.output.counters)
+        case Fail():
+            return 1 + (len(result.failure.message) + len(result.failure.traceback)) // 64
+        case _:
+            return 1
