@@ -72,7 +72,7 @@ async def send_file(request: web.BaseRequest, path: Path, stall_s: float) -> web
                 await _send_piece(request, response, file, piece, min(_PIECE_BYTES, end - piece))
         return response
     finally:
-        loop.run_in_executor(None, file.close)  # not awaited: a reader that leaves now must not leave it open
+        await asyncio.shield(loop.run_in_executor(None, file.close))  # whoever leaves meanwhile, it is closed
 
 
 async def _send_piece(
