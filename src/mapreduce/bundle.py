@@ -64,8 +64,9 @@ def make_bundle(code: Code, *, base: Path | None = None, py_files: Iterable[Path
         index = _Index(format=_FORMAT, file=f"job/{file.name}")
     else:
         index = _Index(format=_FORMAT, module=code.module or "")
-    for top in py_files:
-        libraries_of([top])
+    tops = list(py_files)
+    libraries_of(tops)
+    for top in tops:
         for path in _files_below(top):
             entries[str(PurePosixPath("lib", top.name, *path.relative_to(top).parts))] = _read(path)
             _check_size(entries)
