@@ -34,10 +34,14 @@ def disk_errors(action: str, path: Path) -> Iterator[None]:
 
 
 class DurableFile:
-    """A new file at `path`, created by the first `write`; as a context manager it removes what was not closed."""
+    """A new file at `path`, created by the first `write`; as a context manager it removes what was not closed.
 
-    def __init__(self, path: Path) -> None:
+    One that is not durable (scratch, which no other process reads) is not synced.
+    """
+
+    def __init__(self, path: Path, *, is_durable: bool = True) -> None:
         self.path = path
+        self._is_durable = is_durable
         self.size = 0
         self._hash = xxh3_64()
         self._descriptor: int | None = None
@@ -72,6 +76,7 @@ class DurableFile:
         """Writes what is left, syncs and closes. A file that was never written to does not exist afterwards either."""
         if self.size:
             self._flush()
+        if self.size and self._is_durable:
             with disk_errors("sync", self.path):
                 os.fsync(self._open())
         self._is_closed = True

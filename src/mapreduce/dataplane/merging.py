@@ -55,7 +55,7 @@ def each_key(batches: Iterator[Groups]) -> Iterator[tuple[Any, Iterator[Any]]]:
     """Each key of `merge_groups` with a one-pass iterator over its values, good until the next key is asked for."""
     for batch in batches:
         if batch.continues:
-            values = _following(batch, batches)
+            values = following(batch, batches)
             yield batch.keys[0], values
             for _ in values:
                 pass  # what the caller left unread still has to be passed over
@@ -63,8 +63,8 @@ def each_key(batches: Iterator[Groups]) -> Iterator[tuple[Any, Iterator[Any]]]:
             yield from zip(batch.keys, map(iter, batch.value_lists()), strict=True)
 
 
-def _following(piece: Groups, batches: Iterator[Groups]) -> Iterator[Any]:
-    """The values of a key that goes on in the next batches."""
+def following(piece: Groups, batches: Iterator[Groups]) -> Iterator[Any]:
+    """The values of a key whose first piece is given and which goes on in the next batches."""
     yield from piece.values
     while piece.continues:
         piece = next(batches)

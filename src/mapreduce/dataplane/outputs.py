@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from mapreduce.dataplane.files import DurableFile
-from mapreduce.dataplane.keys import is_ascending, sort_key
+from mapreduce.dataplane.keys import check_keys, is_ascending, sort_key
 from mapreduce.dataplane.recordformats import (
     KEY_WARNING,
     VALUE_WARNING,
@@ -91,6 +91,7 @@ class OutputWriter:
     def _write(self, keys: list[Any], values: list[Any]) -> None:
         if not keys:
             return
+        check_keys(keys)
         data = format_batch(keys, values, self._format)
         if self._format == "text" and not data.count(b"\n") == data.count(b"\t") == len(keys):
             self._warn(KEY_WARNING, count_separators(keys))

@@ -32,8 +32,10 @@ class RunWriter:
     has no storable type or is too large, `TaskFailed` (system) for the disk.
     """
 
-    def __init__(self, path: Path, header: runs.RunHeader, partitions: int, codec: Codec) -> None:
-        self._file = DurableFile(path)
+    def __init__(
+        self, path: Path, header: runs.RunHeader, partitions: int, codec: Codec, *, is_durable: bool = True
+    ) -> None:
+        self._file = DurableFile(path, is_durable=is_durable)
         self._codec = codec
         self._header = runs.pack_header(header, partitions)
         self._entries: list[runs.IndexEntry] = []
@@ -72,8 +74,12 @@ class RunWriter:
 
     def _add(self, groups: Groups) -> None:
         """Cuts what is too large for a block into halves, joins what is small, and writes full blocks."""
+        if len(groups.keys) > runs.BLOCK_GROUPS:
+            for start in range(0, len(groups.keys), runs.BLOCK_GROUPS):
+                self._add(groups.slice(start, min(start + runs.BLOCK_GROUPS, len(groups.keys))))
+            return
         size = footprint(groups.keys) + footprint(groups.values)
-        if len(groups.keys) > runs.BLOCK_GROUPS or (size > runs.BLOCK_FOOTPRINT_BYTES and len(groups.values) > 1):
+        if size > runs.BLOCK_FOOTPRINT_BYTES and len(groups.values) > 1:
             for half in _halves(groups):
                 self._add(half)
             return
