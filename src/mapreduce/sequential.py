@@ -212,11 +212,16 @@ def _total(members: list[Any], divisor: int) -> float:
 def _write(spec: JobSpec, parts: list[list[tuple[Any, Any]]], counters: dict[str, int], output: Path) -> None:
     """One file for each part that has records, then the marker."""
     output.mkdir(parents=True, exist_ok=True)
-    sizes: dict[str, int] = {}
+    facts: dict[str, dict[str, int]] = {}
     for index, pairs in enumerate(parts):
         if pairs:
             name = spec.output.name_template.format(partition=index)
             lines = [outputs.format_record(key, value, spec.output.format) for key, value in pairs]
-            sizes[name] = (output / name).write_bytes(b"".join(lines))
-    success = {"format": 1, "counters": dict(sorted(counters.items())), "parts": sizes}
-    (output / "_SUCCESS").write_text(json.dumps(success, indent=2) + "\n")
+            facts[name] = {"bytes": (output / name).write_bytes(b"".join(lines)), "records": len(lines)}
+    success = {
+        "format": 1,
+        "output": {"format": spec.output.format},
+        "counters": dict(sorted(counters.items())),
+        "parts": facts,
+    }
+    (output / "_SUCCESS").write_text(json.dumps(success, indent=1) + "\n", encoding="utf-8")
