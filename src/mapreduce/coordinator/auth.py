@@ -98,7 +98,7 @@ class Authenticator:
         """
         scheme, _, token = (authorization or "").partition(" ")
         token = token.strip()
-        given = token.encode("utf-8", "surrogateescape")
+        given = token.encode("utf-8", "backslashreplace")
         matches = [kind for kind, secret in self._roles if hmac.compare_digest(given, secret)]
         session = read_session(token, self._worker_secret)
         if scheme.lower() != "bearer":

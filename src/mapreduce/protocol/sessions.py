@@ -61,7 +61,7 @@ def is_peer(token: str, worker_secret: str, now_at: float) -> bool:
 
     For an agent's run server. The comparisons take the same time whatever the token is.
     """
-    is_secret = hmac.compare_digest(token.encode("utf-8", "surrogateescape"), worker_secret.encode())
+    is_secret = hmac.compare_digest(token.encode("utf-8", "backslashreplace"), worker_secret.encode())
     session = read_session(token, worker_secret)
     return is_secret or (session is not None and not session.is_expired(now_at))
 
