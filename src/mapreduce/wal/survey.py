@@ -1,0 +1,98 @@
+"""The first look at a log folder: the starts of all segments and the headers of all snapshots, nothing of their
+content.
+
+Refuses what is not ours. Which of the files form the log, and what their records mean, is `recovery`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mapreduce.errors import WALForeign
+from mapreduce.wal.codec import MAJOR, START_BYTES, Damage, FileHeader, UnknownVersion
+from mapreduce.wal.files import FileSystem
+from mapreduce.wal.names import Listing, SegmentId, SnapshotId, list_log, place
+from mapreduce.wal.scanning import Start, parse_start
+from mapreduce.wal.snapshots import peek_snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the folder holds. `store_id` is None in a folder without any readable file."""
+
+    listing: Listing
+    store_id: bytes | None
+    starts: dict[SegmentId, Start]
+    damaged_segments: dict[SegmentId, Damage]
+    renamed: tuple[str, ...]
+    snapshots: tuple[SnapshotId, ...]
+    damaged_snapshots: dict[SnapshotId, Damage]
+
+
+def survey_log(files: FileSystem, folder: str, store_id: bytes | None) -> Survey:
+    """Read the start of every file. Raises WALForeign for another store's files and unknown versions; OSError."""
+    listing = list_log(files, folder)
+    gate = _Gate(folder, store_id)
+    starts: dict[SegmentId, Start] = {}
+    damaged_segments: dict[SegmentId, Damage] = {}
+    renamed: list[str] = []
+    for segment in listing.segments:
+        try:
+            found = parse_start(files.read(place(folder, segment.name), START_BYTES))
+        except FileNotFoundError:
+            continue  # an older incarnation's compaction removed it after the listing: it was not needed any more
+        if isinstance(found, Damage):
+            damaged_segments[segment] = found
+            continue
+        gate.admit(segment.name, found if isinstance(found, UnknownVersion) else found.header)
+        if isinstance(found, UnknownVersion):
+            continue
+        inside = SegmentId(epoch=found.header.epoch, number=found.header.number)
+        if inside == segment:
+            starts[segment] = found
+        else:
+            damaged_segments[segment] = Damage(f"it contains {inside.name}: the file was renamed or copied.")
+            renamed.append(f"{segment.name}: {damaged_segments[segment].problem}")
+    snapshots: list[SnapshotId] = []
+    damaged_snapshots: dict[SnapshotId, Damage] = {}
+    for snapshot in listing.snapshots:
+        try:
+            header = peek_snapshot(files, folder, snapshot)
+        except FileNotFoundError:
+            continue
+        if isinstance(header, Damage):
+            damaged_snapshots[snapshot] = header
+            continue
+        gate.admit(snapshot.name, header)
+        snapshots.append(snapshot)
+    return Survey(
+        listing=listing,
+        store_id=gate.store_id,
+        starts=starts,
+        damaged_segments=damaged_segments,
+        renamed=tuple(renamed),
+        snapshots=tuple(snapshots),
+        damaged_snapshots=damaged_snapshots,
+    )
+
+
+class _Gate:
+    """Lets only files of one store and of a known version pass; the first file decides when no store is given."""
+
+    def __init__(self, folder: str, store_id: bytes | None) -> None:
+        self.folder, self.store_id = folder, store_id
+        self._witness = "the caller"
+
+    def admit(self, name: str, header: FileHeader | UnknownVersion) -> None:
+        if isinstance(header, UnknownVersion):
+            raise WALForeign(
+                f"log {self.folder}: {name} has format version {header.major}.{header.minor}, this release reads "
+                f"{MAJOR}.x. Use a release that reads version {header.major}."
+            )
+        if self.store_id is None:
+            self.store_id, self._witness = header.store_id, name
+        elif header.store_id != self.store_id:
+            raise WALForeign(
+                f"log {self.folder}: {name} belongs to store {header.store_id.hex()}, but {self._witness} says "
+                f"{self.store_id.hex()}. Point the coordinator at its own folder, or move the foreign file away."
+            )
