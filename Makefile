@@ -13,6 +13,14 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# Counts words of real text with two workers and prints the top ones. The text is the standard library's own sources,
+# or TEXT='files, folders or globs'.
+TEXT ?= $$($(BIN)/python -c 'import sysconfig; lib = sysconfig.get_path("stdlib"); print(f"{lib}/*.py {lib}/[!s]*/**/*.py")')
+demo: setup
+	@set -f; $(BIN)/mr run examples/wordcount.py $(TEXT) -o demo-out --workers 2 --reducers 4 --overwrite --restart
+	@echo; echo "The ten most frequent words:"; $(BIN)/mr get demo-out --top 10
+	@echo; echo "The whole result is in $(CURDIR)/demo-out: part-00000 to part-00003, sorted by word; see 'mr get demo-out --merge'."
+
 # Checks without tests.
 lint: setup
 	$(BIN)/ruff check

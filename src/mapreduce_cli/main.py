@@ -21,7 +21,7 @@ COMMANDS: Final = {
     "run": ("run", "Run a job here, with worker processes of its own, and wait for it."),
     "check": ("check", "Check a job's file, and with a sample its results, before running it."),
     "get": ("get", "Print, copy, merge or rank the output of a job."),
-    "coordinator": ("coordinator", "Serve a state folder: jobs can be submitted, workers can join."),
+    "coordinator": ("coordinator", "Serve a state folder: jobs can be submitted, workers can join and leave."),
     "worker": ("worker", "Join a coordinator and run tasks until it is told to stop."),
     "submit": ("submit", "Hand a job to a running coordinator; prints the job's id."),
     "ls": ("ls", "List the jobs of a coordinator."),

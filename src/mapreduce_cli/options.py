@@ -17,6 +17,9 @@ from mapreduce_cli.units import parse_duration_s, parse_size
 
 if typing.TYPE_CHECKING:
     from mapreduce.jobspec import Overrides
+    from mapreduce.local.preparing import Preparation
+
+MOST_INPUTS: Final = 10_000
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -183,6 +186,27 @@ def job_options(command: _Command) -> _Command:
     own = getattr(command, "__click_params__", [])
     decorated.__click_params__ = [*own, *decorated.__click_params__]
     return typing.cast("_Command", decorated)
+
+
+def begin(job: JobOptions, *, replicas: int | None = None, is_check: bool = False) -> Preparation:
+    """Begin to prepare the job of a command line: its code is being described when this returns. Raises UsageError.
+
+    A check needs neither inputs nor an output.
+    """
+    from mapreduce.local.preparing import prepare_file, prepare_manifest
+
+    if len(job.inputs) > MOST_INPUTS:
+        raise click.UsageError(f"{len(job.inputs)} inputs are given; quote the glob, or name the folder")
+    if is_check:
+        job = dataclasses.replace(
+            job, inputs=job.inputs or ("sample",), given={**job.given, "output": job.given.get("output", "checked")}
+        )
+    if not job.inputs and not job.is_manifest:
+        raise click.UsageError("no input is given; name files, folders or globs after FILE")
+    if not job.file.exists():
+        raise click.UsageError(f"{job.file}: there is no such file; name the job's Python file or manifest first")
+    prepare = prepare_manifest if job.is_manifest else prepare_file
+    return prepare(job.file, job.overrides(replicas=replicas), name=job.name, py_files=job.py_files)
 
 
 _OVERRIDES: Final = (

@@ -1,7 +1,8 @@
 """Notes that a user's running coordinators leave, so that the same user's commands find URL, folder and token.
 
 One small file a coordinator, in `$XDG_RUNTIME_DIR/mapreduce` or, without one, `~/.cache/mapreduce`. They hold no
-secret: the token stays in the state folder, which they name. A note whose process has gone is ignored, and removed when seen.
+secret: the token stays in the state folder, which they name. A note whose process has gone is ignored, and removed
+when seen.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def look_into(paths: OutputPaths) -> FolderView:
         path=str(paths.folder),
         exists=True,
         entries=others,
-        state_entries=_state_entries(paths.state) if STATE_NAME in entries else (),
+        state_entries=_state_entries(paths) if STATE_NAME in entries else (),
         owner=owner,
         owner_problem=problem,
         is_complete=SUCCESS_NAME in entries,
@@ -118,6 +118,8 @@ class OutputClaim:
 
     def undo(self) -> None:
         """Leave no trace of a run that was refused: what was there before stays, what was created goes."""
+        for folder in self.paths.transient:
+            remove_tree(folder)
         only_ours = self.paths.state in self.created
         self.lock.release(remove=only_ours)
         _remove_folders(self.created)
@@ -135,7 +137,7 @@ class OutputClaim:
                 (self.paths.folder / name).unlink()
         sync_folder(self.paths.folder)
         for entry in sorted(self.paths.state.iterdir()):
-            if entry.name not in (LOCK_FILE, self.paths.owner.name):
+            if entry.name not in (LOCK_FILE, self.paths.owner.name) and entry not in self.paths.transient:
                 remove_tree(entry)
         self.paths.owner.unlink(missing_ok=True)
         sync_folder(self.paths.state)
@@ -168,12 +170,12 @@ def _read_owner(path: Path) -> tuple[OwnerRecord | None, str]:
         return None, str(error)
 
 
-def _state_entries(state: Path) -> tuple[str, ...]:
+def _state_entries(paths: OutputPaths) -> tuple[str, ...]:
     try:
-        names = sorted(entry.name for entry in state.iterdir())
+        entries = sorted(entry for entry in paths.state.iterdir() if entry not in paths.transient)
     except OSError:
         return (STATE_NAME,)
-    return tuple(name for name in names if name != LOCK_FILE and not name.endswith(".tmp"))
+    return tuple(entry.name for entry in entries if entry.name != LOCK_FILE and not entry.name.endswith(".tmp"))
 
 
 def _own_parts(paths: OutputPaths, owner: OwnerRecord | None, entries: Sequence[str]) -> frozenset[str]:

@@ -51,6 +51,15 @@ class OutputPaths:
         return self.state / "scratch"
 
     @property
+    def transient(self) -> tuple[Path, ...]:
+        """Folders that belong to the worker processes and say nothing about the job; any run may remove them."""
+        return (self.scratch, self.workers)
+
+    def job(self, job: int) -> Path:
+        """What the coordinator keeps of one job."""
+        return self.state / "jobs" / str(job)
+
+    @property
     def workers(self) -> Path:
         """What the worker processes themselves (not the user's code) print."""
         return self.state / "workers"

@@ -1,0 +1,53 @@
+"""Checks of a local run that need the file system and no user code: all of them before any work begins.
+
+Input files are listed in their defined order; what is wrong with one is said by `dataplane.inputs`. The output folder
+is `local.claiming`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from mapreduce.dataplane.inputs import list_input
+from mapreduce.errors import InvalidInput, UsageError
+from mapreduce.model import MIB, JobSpec
+from mapreduce.ownerrecord import InputEntry
+
+#: Below this a run would come to a stop at once: the coordinator grants nothing on a full disk.
+LEAST_FREE_BYTES: Final = 96 * MIB
+
+#: Most worker processes that are started unasked.
+MOST_DEFAULT_WORKERS: Final = 16
+
+
+def list_inputs(spec: JobSpec, output: Path) -> list[InputEntry]:
+    """All input files of the job, in order. Raises InvalidInput, also for one that lies in the output folder."""
+    entries: list[InputEntry] = []
+    for source in spec.inputs:
+        for file in list_input(source):
+            if Path(file.path).is_relative_to(output):
+                raise InvalidInput(file.path, "lies in the output folder.", "Write to another folder with -o.")
+            entries.append((file.path, file.bytes, file.mtime_ns))
+    return entries
+
+
+def check_space(folder: Path) -> None:
+    """Refuse to begin on a volume that is full. Raises UsageError."""
+    facts = os.statvfs(folder)
+    free_bytes = facts.f_bavail * facts.f_frsize
+    if free_bytes < LEAST_FREE_BYTES:
+        raise UsageError(
+            f"output {folder}: its volume has {free_bytes // MIB} MiB left, and a run needs "
+            f"{LEAST_FREE_BYTES // MIB} MiB at least; make room, or choose another folder"
+        )
+
+
+def default_worker_count() -> int:
+    """Workers to start when no number is asked for: one for each CPU that this process may use, at most 16."""
+    try:
+        usable = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        usable = os.cpu_count() or 1
+    return max(1, min(usable, MOST_DEFAULT_WORKERS))

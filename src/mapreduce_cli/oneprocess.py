@@ -1,0 +1,88 @@
+"""`mr run --sequential` and `--inline`: the job in this very process; a debugger works, exceptions come through.
+
+The only place of the command line where user code is imported. What the two modes do is `mapreduce.sequential` and
+`mapreduce.inline`; the output folder is claimed by the same rules as for any run, except that nothing is resumed.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mapreduce.bundle import libraries_of, load_job, open_bundle
+from mapreduce.loading import CodeSource
+from mapreduce.local.claiming import OutputClaim
+from mapreduce.local.paths import OutputPaths
+from mapreduce.local.preflight import list_inputs
+from mapreduce.ownerrecord import make_owner_record
+from mapreduce_cli.units import format_count, format_duration
+
+if TYPE_CHECKING:
+    from mapreduce.local.preparing import Preparation, PreparedJob
+    from mapreduce.ownerrecord import End
+    from mapreduce.userjob import UserJob
+
+
+def run_in_this_process(preparation: Preparation, *, is_sequential: bool) -> int:
+    """Run the job here; the exit code. Raises UsageError, and whatever the user's functions raise."""
+    started_s = time.monotonic()
+    paths = OutputPaths(preparation.output)
+    claim = OutputClaim.acquire(paths, overwrite=preparation.may_overwrite)
+    is_settled = False
+    try:
+        job = preparation.finish()
+        inputs = list_inputs(job.spec, paths.folder)
+        with tempfile.TemporaryDirectory(prefix="mapreduce-") as scratch:
+            user_job = load_job(code_source(preparation, job, Path(scratch)), job.spec, name=job.name)
+            owner = make_owner_record(
+                job.name, job.spec, code=job.code_files, code_digest=job.bundle.sha256, inputs=inputs
+            )
+            claim.settle(
+                owner,
+                inputs,
+                name_template=job.spec.output.name_template,
+                overwrite=preparation.may_overwrite,
+                restart=True,
+            )
+            is_settled = True
+            end: End = "Failed"
+            try:
+                counters = _run(job, user_job, paths.folder, is_sequential=is_sequential)
+                end = "Complete"
+            finally:
+                claim.write_owner(msgspec.structs.replace(owner, end=end))
+    finally:
+        if is_settled:
+            claim.release()
+        else:
+            claim.undo()
+    print(f"job '{job.name}' done in {format_duration(time.monotonic() - started_s)}, output in {paths.folder}")
+    for name, count in sorted(counters.items()):
+        print(f"  {name}  {format_count(count)}")
+    return 0
+
+
+def code_source(preparation: Preparation, job: PreparedJob, scratch: Path) -> CodeSource:
+    """Where to import the job from: its own file where it has one, so that a debugger shows that."""
+    code = job.spec.code
+    if code.volume_path is not None:
+        file = Path(code.volume_path)
+        if str(file.parent) not in sys.path:
+            sys.path.insert(0, str(file.parent))
+        return CodeSource(file=file.absolute(), libraries=libraries_of(preparation.py_files))
+    return open_bundle(job.bundle.data, scratch, sha256=job.bundle.sha256)
+
+
+def _run(job: PreparedJob, user_job: UserJob, output: Path, *, is_sequential: bool) -> dict[str, int]:
+    if is_sequential:
+        from mapreduce.sequential import run_sequential
+
+        return run_sequential(job.spec, user_job, output)
+    from mapreduce.inline import run_inline
+
+    return run_inline(job.spec, user_job, output)
