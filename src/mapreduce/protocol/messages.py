@@ -25,7 +25,7 @@ JobId = Annotated[int, Meta(ge=1, le=1 << 53)]
 #: An unsigned 64-bit digest (xxh3).
 Digest64 = Annotated[int, Meta(ge=0)]  # msgspec bounds stop at 2**63; the decoder refuses what is beyond 64 bits itself
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
-WorkerName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$")]
+WorkerName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$(?!\n)")]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -315,7 +315,7 @@ class SubmitRequest(Message):
 
     name: Annotated[str, Meta(min_length=1, max_length=253)]
     spec: JobSpec
-    code: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    code: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class SubmitReply(Message):
