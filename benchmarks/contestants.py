@@ -63,14 +63,11 @@ def task_peer(name: str, count: int) -> Contestant:
 
 def coordinator_and_workers(living: Mapping[int, Process]) -> dict[int, str]:
     """Groups of a run of ours: the coordinator's process, and each agent with the executors it started."""
-    groups = {}
-    for pid, process in living.items():
-        agent = _agent_above(process, living)
-        if agent is not None:
-            groups[pid] = f"worker-{agent}"
-        elif " run " in process.command:
-            groups[pid] = "coordinator"
-    return groups
+    agents = {pid: agent for pid, process in living.items() if (agent := _agent_above(process, living)) is not None}
+    numbers = {agent: number for number, agent in enumerate(sorted(set(agents.values())), start=1)}
+    groups = {pid: f"worker-{numbers[agent]}" for pid, agent in agents.items()}
+    coordinators = {pid for pid, process in living.items() if pid not in groups and " run " in process.command}
+    return groups | dict.fromkeys(coordinators, "coordinator")
 
 
 def _agent_above(process: Process, living: Mapping[int, Process]) -> int | None:

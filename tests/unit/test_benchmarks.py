@@ -141,7 +141,7 @@ def test_executors_count_with_their_agent_and_the_coordinator_by_itself() -> Non
         13: Process(13, 10, f"{worker} --dir state"),
         14: Process(14, 12, "sleep of user code"),
     }
-    groups = {10: "coordinator", 11: "worker-11", 12: "worker-11", 13: "worker-13", 14: "worker-11"}
+    groups = {10: "coordinator", 11: "worker-1", 12: "worker-1", 13: "worker-2", 14: "worker-1"}
     assert coordinator_and_workers(living) == groups
 
 
