@@ -28,6 +28,7 @@ from mapreduce.model import OutputFormat
 KEY_WARNING: Final = "text_separator_in_key"
 VALUE_WARNING: Final = "text_separator_in_value"
 
+_encode_json: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 _JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -92,7 +93,7 @@ def _original_bytes(text: str) -> bytes:
 def _as_json(value: Any, role: str) -> bytes:
     plain = value if type(value) in _JSON_SCALARS else _to_json(value, role, 0)
     try:
-        return json.dumps(plain, ensure_ascii=False).encode()
+        return _encode_json(plain).encode()
     except UnicodeEncodeError:
         return json.dumps(plain).encode()
     except ValueError as error:  # the interpreter's limit on decimal digits

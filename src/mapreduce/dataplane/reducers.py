@@ -78,7 +78,7 @@ def finish(name: str, values: list[Any]) -> list[Any]:
     types = set(map(type, values))
     if name == "mean":
         if types <= {tuple}:
-            return [ExactSum(count, whole).mean() for whole, count in values]
+            return [_mean(whole, count) for whole, count in values]
         return [_as_exact(value).mean() for value in values]
     if name == "sum" and ExactSum in types:
         return [value.total() if type(value) is ExactSum else value for value in values]
@@ -109,6 +109,13 @@ def _as_exact(value: Any) -> ExactSum:
         return value
     whole, count = value if type(value) is tuple else (value, 0)
     return ExactSum(count, whole)
+
+
+def _mean(whole: int, count: int) -> float:
+    try:
+        return whole / count
+    except OverflowError:
+        return ExactSum(count, whole).mean()
 
 
 def _is_less(left: Any, right: Any) -> bool:

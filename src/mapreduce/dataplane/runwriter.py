@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -80,8 +82,10 @@ class RunWriter:
             return
         size = footprint(groups.keys) + footprint(groups.values)
         if size > runs.BLOCK_FOOTPRINT_BYTES and len(groups.values) > 1:
-            for half in _halves(groups):
-                self._add(half)
+            pieces = -(-size // runs.BLOCK_FOOTPRINT_BYTES)
+            length = min(-(-len(groups.values) // pieces), len(groups.values) - 1)
+            for piece in _pieces(groups, length):
+                self._add(piece)
             return
         if size > runs.MAX_MEMBER_BYTES:
             _refuse(groups.keys[0], groups.values[0])
@@ -137,15 +141,22 @@ class RunWriter:
         return b"".join((runs.COLUMNS.pack(len(keys), len(counts)), keys, counts, values))
 
 
-def _halves(groups: Groups) -> tuple[Groups, Groups]:
-    """Two parts with half of the keys each; a single key is cut between its values and goes on in the second part."""
-    middle = len(groups.keys) // 2
-    if middle:
-        return groups.slice(0, middle), groups.slice(middle, len(groups.keys))
-    middle = len(groups.values) // 2
-    rest = groups.values[middle:]
-    first = Groups(groups.keys, None if middle == 1 else [middle], groups.values[:middle], continues=True)
-    return first, Groups(groups.keys, None if len(rest) == 1 else [len(rest)], rest, groups.continues)
+def _pieces(groups: Groups, length: int) -> Iterator[Groups]:
+    """Parts of about `length` values each; a single key is cut between its values and goes on in the next part."""
+    if len(groups.keys) == 1:
+        stops = range(length, len(groups.values) + length, length)
+        for stop in stops:
+            values = groups.values[stop - length : stop]
+            continues = groups.continues or stop < len(groups.values)
+            yield Groups(groups.keys, None if len(values) == 1 else [len(values)], values, continues)
+        return
+    start = gathered = 0
+    for index, count in enumerate(groups.counts or itertools.repeat(1, len(groups.keys))):
+        if gathered and gathered + count > length:
+            yield groups.slice(start, index)
+            start, gathered = index, 0
+        gathered += count
+    yield groups.slice(start, len(groups.keys))
 
 
 def _refuse(key: Any, value: Any) -> None:
