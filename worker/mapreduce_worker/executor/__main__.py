@@ -11,7 +11,13 @@ import os
 import socket
 
 from mapreduce_worker.executor.messages import NONCE_BYTES, VERSION, Hello, frame
-from mapreduce_worker.executor.surroundings import die_with_parent, guard_forks, redirect_output, settle
+from mapreduce_worker.executor.surroundings import (
+    die_with_parent,
+    guard_forks,
+    make_output_pipe,
+    redirect_output,
+    settle,
+)
 
 
 def main() -> None:
@@ -23,11 +29,12 @@ def main() -> None:
     settle()
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     channel.connect(arguments.socket)
-    read_end, write_end = redirect_output()
+    read_end, write_end = make_output_pipe()
     nonce = os.urandom(NONCE_BYTES)
     hello = frame(Hello(version=VERSION, pid=os.getpid(), nonce=nonce))
     socket.send_fds(channel, [hello], [read_end])
     os.close(read_end)
+    redirect_output(write_end)
     die_with_parent(arguments.parent_pid)
 
     from mapreduce_worker.executor.inbox import Inbox

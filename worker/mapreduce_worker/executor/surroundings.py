@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import io
 import os
 import resource
 import signal
@@ -20,22 +19,28 @@ _PIPE_BYTES: Final = 1 << 20
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def redirect_output() -> tuple[int, int]:
-    """Point descriptors 1 and 2 to a new pipe; returns its read end and a write end that no child process inherits."""
+def make_output_pipe() -> tuple[int, int]:
+    """A pipe for what is printed: its read end, and a write end; no child process inherits either."""
     read_end, write_end = os.pipe()
     if sys.platform == "linux":
         import fcntl
 
         with contextlib.suppress(OSError):
             fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return read_end, write_end
+
+
+def redirect_output(write_end: int) -> None:
+    """Point descriptors 1 and 2, and Python's streams over them, to the pipe."""
+    flush_output()
     for descriptor in (1, 2):
         os.dup2(write_end, descriptor)
-    for stream in (sys.stdout, sys.stderr):
-        # by line: what was printed before a crash is what explains it
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    # new streams, by line: what was printed before a crash is what explains it
+    sys.stdout, sys.stderr = (
+        open(descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - for life
+        for descriptor in (1, 2)
+    )
     faulthandler.enable(file=2, all_threads=False)
-    return read_end, write_end
 
 
 def flush_output() -> None:
