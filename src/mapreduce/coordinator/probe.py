@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mapreduce.dataplane.runcheck import check_run
 from mapreduce.errors import CorruptRun
+from mapreduce.protocol.messages import AttemptId
 from mapreduce.scheduling.state import Job
 from mapreduce.scheduling.tasks import Output
 from mapreduce.scheduling.transitions import TaskState
@@ -23,15 +24,16 @@ def committed_runs(job: Job) -> list[Output]:
     return [output for output in outputs if output.has_file]
 
 
-def find_lost(folder: Path, runs: Sequence[Output], reported: Collection[int]) -> tuple[tuple[int, ...], str]:
-    """Map indexes whose run is gone or damaged, and what is wrong with the first."""
-    lost, first = [], ""
+def find_lost(folder: Path, runs: Sequence[Output], reported: Collection[int]) -> tuple[tuple[AttemptId, ...], str]:
+    """Attempts whose run is gone or damaged, and what is wrong with the first; `reported` are map indexes."""
+    lost: list[AttemptId] = []
+    first = ""
     for run in runs:
         path = folder / f"{run.id.stem}.run"
         problem = _problem(path, run, is_reported=run.id.index in reported)
         if problem:
             first = first or problem
-            lost.append(run.id.index)
+            lost.append(run.id)
     return tuple(lost), first
 
 

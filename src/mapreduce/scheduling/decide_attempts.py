@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling import decide_outputs
 from mapreduce.scheduling import records as r
 from mapreduce.scheduling.evolve import CHARGED, holds
 from mapreduce.scheduling.state import Job, Worker
-from mapreduce.scheduling.tasks import TaskTable
+from mapreduce.scheduling.tasks import AttemptEnd, TaskTable
 from mapreduce.scheduling.transitions import TaskState
 from mapreduce.scheduling.turn import Turn
 
@@ -79,9 +81,11 @@ def decide_fail(turn: Turn, worker: Worker, asked: m.Fail) -> m.Verdict:
     if isinstance(found, m.Verdict):
         return found
     job, table = found
+    if job.attempts.end_of(asked.id, worker.number) == AttemptEnd.FAILED:
+        return m.Verdict(id=asked.id, accepted=True)  # said before; the answer may have been lost
     if job.phase.is_final or not _is_live(turn, table, asked.id, worker):
         return _refused(asked.id, LEASE_LOST)
-    failure = asked.failure
+    failure = _judged(asked.failure)
     turn.sessions.deadlines_s.pop(asked.id, None)
     turn.emit(r.AttemptFailed(worker.name, asked.id, _shortened(failure), turn.at))
     if failure.failure_class == "run-lost":
@@ -101,6 +105,8 @@ def decide_release(turn: Turn, worker: Worker, asked: m.Release) -> m.Verdict:
     if isinstance(found, m.Verdict):
         return found
     job, table = found
+    if job.attempts.end_of(asked.id, worker.number) == AttemptEnd.RELEASED:
+        return m.Verdict(id=asked.id, accepted=True)
     if job.phase.is_final or not _is_live(turn, table, asked.id, worker):
         return _refused(asked.id, LEASE_LOST)
     turn.release(worker.name, (asked.id,), r.Release.HANDED_BACK)
@@ -184,6 +190,13 @@ def _fail_job(turn: Turn, job: Job, attempt: m.AttemptId, failure: m.Failure, ho
         REASONS.get(failure.failure_class, "TaskFailed"),
         f"{attempt} failed{how_often}{where}: {failure.message}{trace}"[:MAX_LOGGED_TRACEBACK],
     )
+
+
+def _judged(failure: m.Failure) -> m.Failure:
+    """A reader that names no run blames nobody else: its retries must be counted somewhere."""
+    if failure.failure_class == "run-lost" and not failure.lost_runs:
+        return msgspec.structs.replace(failure, failure_class="system")
+    return failure
 
 
 def _shortened(failure: m.Failure) -> m.Failure:

@@ -62,10 +62,10 @@ def note_reports(turn: Turn, job: Job, reader: m.AttemptId, lost_runs: tuple[m.L
 
 
 def decide_probed(turn: Turn, event: events.RunsProbed) -> None:
-    """The coordinator looked at the runs itself: what is gone has to be made again."""
+    """The coordinator looked at the runs itself: what is gone, and was not made again since, has to be made again."""
     turn.sessions.to_probe.discard(event.job)
     job = turn.state.jobs[event.job]
-    gone = [index for index in event.lost if job.maps.state[index] == TaskState.COMMITTED]
+    gone = [run.index for run in event.lost if _is_current(job, run)]
     if gone:
         _lose_maps(turn, job, gone, event.problem)
 

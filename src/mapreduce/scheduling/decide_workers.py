@@ -57,19 +57,24 @@ def decide_next(turn: Turn, asked: m.NextRequest) -> m.NextReply | Refusal:
     if asked.call < max(session.last_call, worker.last_call):
         return Refusal("stale-call", f"call {asked.call} of {asked.worker} is older than {session.last_call}")
     session.deadline_s = turn.now_s + turn.lease_s
-    is_repeat = asked.call == worker.last_call
+    is_granted = asked.call == worker.last_call
+    is_answered = session.is_answered and asked.call == session.last_call
     session.last_call = asked.call
     verdicts = tuple(_finish(turn, worker, entry) for entry in asked.finished)
-    if is_repeat:
+    if is_granted:
         granted = tuple(held for held in worker.last_grant if held in worker.leases)
+    elif is_answered:  # a late copy must not take what nobody will hear of
+        granted = ()
     else:
         decide_jobs.advance(turn)  # a commit in this very call may have completed the phase
         granted = _grant(turn, worker, asked.call, asked.want)
+    is_done = turn.sessions.is_closing and not turn.state.has_unfinished_job
+    session.is_answered = bool(verdicts or granted or is_done or not asked.want or not asked.wait_s)
     return m.NextReply(
         epoch=turn.state.epoch,
         verdicts=verdicts,
         tasks=tuple(_assignment(turn, attempt) for attempt in granted),
-        is_done=turn.sessions.is_closing and not turn.state.has_unfinished_job,
+        is_done=is_done,
     )
 
 
@@ -104,8 +109,8 @@ def decide_tick(turn: Turn) -> None:
             lease = turn.state.jobs[attempt.job].table(attempt.kind).leases.get(attempt.index)
             if lease is not None:
                 due.setdefault(lease.worker, set()).add(attempt)
-    for name, attempts in due.items():
-        decide_attempts.lose(turn, name, _in_order(attempts))
+    for name, attempts in due.items():  # losing one worker's may end the job, and with it all other leases
+        decide_attempts.lose(turn, name, _in_order(attempts & turn.state.workers[name].leases))
     for name in [name for name, session in turn.sessions.workers.items() if session.deadline_s <= turn.now_s]:
         worker = turn.state.workers[name]
         decide_attempts.lose(turn, name, _in_order(worker.leases))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mapreduce.protocol.messages import AttemptId
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
@@ -55,10 +57,10 @@ class OutputsMissing:
 
 @dataclass(frozen=True, slots=True)
 class RunsProbed:
-    """The runs of a job were looked at after a reader's report; `lost` are map indexes whose bytes are gone."""
+    """The runs of a job were looked at after a reader's report; `lost` are the attempts whose bytes are gone."""
 
     job: int
-    lost: tuple[int, ...]
+    lost: tuple[AttemptId, ...]
     problem: str
 
 

@@ -21,6 +21,8 @@ class Session:
 
     deadline_s: float
     last_call: int = 0
+    is_answered: bool = False
+    """The call `last_call` got its final answer: whoever waited for a task with it waits no more."""
     queued: frozenset[AttemptId] = frozenset()
     """Leased attempts that it has not begun, by its last heartbeat."""
     cancel: set[AttemptId] = field(default_factory=set)

@@ -228,6 +228,9 @@ class AttemptEnd:
     LOST = 4
 
 
+#: Attempts that `AttemptLog.end_of` looks at, at most.
+_LOOK_BACK_ROWS = 10_000
+
 _LOG_COLUMNS = (
     ("kind", "B"),
     ("index", "I"),
@@ -261,6 +264,14 @@ class AttemptLog:
         self.end_at.append(0.0)
         self.end.append(AttemptEnd.RUNNING)
         return len(self.kind) - 1
+
+    def end_of(self, attempt: AttemptId, worker: int) -> int | None:
+        """How `attempt` of `worker` ended, if it is one of the newest: who asks repeats a call he has just made."""
+        kind = 0 if attempt.kind == "map" else 1
+        for row in range(len(self.kind) - 1, max(-1, len(self.kind) - 1 - _LOOK_BACK_ROWS), -1):
+            if (self.index[row], self.number[row], self.kind[row]) == (attempt.index, attempt.attempt, kind):
+                return self.end[row] if self.worker[row] == worker else None
+        return None
 
     def finish(self, row: int, end: int, at: float) -> None:
         """The attempt in `row` ended."""
