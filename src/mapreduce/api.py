@@ -7,13 +7,14 @@ when a job is run.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeVar, cast, overload
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # pathlib, too, costs more at import than this whole module
+    from pathlib import Path
+
     from mapreduce.model import JobSpec
     from mapreduce.protocol.messages import JobStatus
 
@@ -70,8 +71,7 @@ class Context:
         self.counters[name] = self.counters.get(name, 0) + int(n)
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredMapper:
+class DeclaredMapper(NamedTuple):
     """A mapper as a decorator declared it."""
 
     function: Callable[..., Any]
@@ -80,15 +80,15 @@ class DeclaredMapper:
     """Only with `per="split"`: the iterator gives (key, value) pairs instead of values."""
 
 
-@dataclass(eq=False)
 class Job:
     """A job declared by decorators; made by `job(...)`. The decorators return the function unchanged."""
 
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    declared_mapper: DeclaredMapper | None = None
-    declared_reducer: Callable[..., Any] | None = None
-    declared_combiner: Callable[..., Any] | None = None
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self.name = name
+        self.options = options
+        self.declared_mapper: DeclaredMapper | None = None
+        self.declared_reducer: Callable[..., Any] | None = None
+        self.declared_combiner: Callable[..., Any] | None = None
 
     @overload
     def mapper(self, function: _F, /) -> _F: ...
@@ -150,6 +150,8 @@ class Job:
         `inputs` is a file, folder or glob, or several; `output` a folder. Raises `JobFailed` with the traceback and
         record at fault, and the errors of `mapreduce.errors` for a request that cannot be carried out.
         """
+        from pathlib import Path
+
         source = self._source("run")
         libraries = tuple(Path(path) for path in py_files)
         spec = self._spec(source, inputs, output, args, overwrite=overwrite)
@@ -185,9 +187,11 @@ class Job:
         is_local: bool = True,
         overwrite: bool = False,
     ) -> JobSpec:
+        from pathlib import Path
+
         from mapreduce import jobspec, userjob
 
-        uris = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+        uris = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
         overrides = jobspec.Overrides(
             inputs=tuple(str(uri) for uri in uris),
             output=str(output),
@@ -199,6 +203,8 @@ class Job:
 
     def _source(self, method: str) -> Path:
         """The file that holds this job. Refuses inside an import by the engine: the job would start itself for ever."""
+        from pathlib import Path
+
         from mapreduce.errors import InvalidUserCode
 
         if self.declared_mapper is None:
@@ -231,7 +237,6 @@ class _LocalRun(Protocol):
     ) -> JobStatus: ...
 
 
-@dataclass(frozen=True, slots=True)
 class Result:
     """A finished run: its output folder, counters, and an iterator over its records.
 
@@ -239,9 +244,10 @@ class Result:
     line without tab has the value ""); with `jsonl` they are the JSON values.
     """
 
-    output: Path
-    format: str
-    counters: Mapping[str, int]
+    def __init__(self, output: Path, format: str, counters: Mapping[str, int]) -> None:  # noqa: A002 (as in the spec)
+        self.output = output
+        self.format = format
+        self.counters = counters
 
     @property
     def parts(self) -> list[Path]:

@@ -103,7 +103,7 @@ def describe_value(value: object) -> str:
             return f"the number {value}"
         case str():
             return f"the text {value[:60]!r}"
-        case list():
+        case list() | tuple():
             return "a list" if value else "an empty list"
         case dict():
             return "a mapping"
@@ -143,7 +143,7 @@ def _follow(path: str, raw: object, kind: Any, *, is_key: bool) -> tuple[list[st
             wanted = _plain(fields[name])
             value = value.get(name) if isinstance(value, Mapping) else None
             steps.append(name)
-        elif index != "..." and isinstance(value, list):
+        elif index != "..." and isinstance(value, list | tuple):
             wanted = _plain(typing.get_args(wanted)[0])
             value = value[int(index)]
             steps.append(int(index))
