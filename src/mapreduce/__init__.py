@@ -1,6 +1,6 @@
 """MapReduce for Python people. The public names are the user API; nothing heavy is imported until it is used."""
 
 from mapreduce.api import Context, Job, job
+from mapreduce.version import __version__
 
 __all__ = ["Context", "Job", "__version__", "job"]
-__version__ = "0.1.0"

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-import mapreduce
 from mapreduce.coordinator import probe
 from mapreduce.coordinator.outputs import Claimant, claim_output, note_end
 from mapreduce.coordinator.plans import make_plan
@@ -20,6 +19,7 @@ from mapreduce.model import reducer_count
 from mapreduce.scheduling import events
 from mapreduce.scheduling.state import Job
 from mapreduce.scheduling.transitions import JobPhase
+from mapreduce.version import __version__
 
 if TYPE_CHECKING:
     from mapreduce.coordinator.service import Service
@@ -122,7 +122,7 @@ class Effects:
         service = self._service
         await service.durable()
         folder = service.store.attempts_folder(job.spec, job.id)
-        publication = plan_publication(job, folder, service.clock.utc_s(), mapreduce.__version__)
+        publication = plan_publication(job, folder, service.clock.utc_s(), __version__)
         missing, problem = await service.blocking.run(lambda: publish(publication, lambda: not service.log.is_fenced()))
         if missing:
             service.turn(events.OutputsMissing(job.id, missing, problem))
