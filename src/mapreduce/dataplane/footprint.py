@@ -21,7 +21,7 @@ STR_BYTES: Final = 56
 BYTES_BYTES: Final = 40
 CONTAINER_BYTES: Final = 72
 MEMBER_BYTES: Final = 8
-DICT_ENTRY_BYTES: Final = 64
+DICT_ENTRY_BYTES: Final = 48
 """An entry of a dict with its index and the room that growing needs."""
 
 _NUMBERS: Final = frozenset({int, float, bool, type(None)})

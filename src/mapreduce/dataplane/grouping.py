@@ -71,13 +71,20 @@ class GroupingPlan:
 class MemorySpill:
     """A grouper's content by partition; each partition's keys are sorted when it is read, and freed after that."""
 
-    def __init__(self, parts: list[list[Any]], take: Callable[[list[Any]], Groups], done: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        parts: list[list[Any]],
+        key_types: set[type],
+        take: Callable[[list[Any]], Groups],
+        done: Callable[[], None],
+    ) -> None:
+        self._key_types = frozenset(key_types)
         self._parts, self._take, self._done = parts, take, done
 
     def groups(self, partition: int) -> Iterator[Groups]:
         """Those of one partition, in key order."""
         keys, self._parts[partition] = self._parts[partition], []
-        sort_keys(keys)
+        sort_keys(keys, self._key_types)
         for start in range(0, len(keys), BLOCK_GROUPS):
             yield self._take(keys[start : start + BLOCK_GROUPS])
         if partition == len(self._parts) - 1:
@@ -94,6 +101,7 @@ class DictGrouper:
         self.grouped: dict[Any, Any] = self.make_dict()
         self._known_keys = 0
         self._key_bytes = 0
+        self._key_types: set[type] = set()
 
     def make_dict(self) -> dict[Any, Any]:
         """The dict to group in."""
@@ -109,7 +117,7 @@ class DictGrouper:
         self._look_at_new_keys()
         self.check_values()
         parts = split_by_partition(self.grouped, self.plan.partitions)
-        return MemorySpill(parts, self.take, self.clear)
+        return MemorySpill(parts, self._key_types, self.take, self.clear)
 
     def _look_at_new_keys(self) -> None:
         """Accounts for the keys that came since the last look. Raises `Regroup` for those that need a closer one."""
@@ -118,8 +126,9 @@ class DictGrouper:
             return
         keys = list(itertools.islice(reversed(self.grouped), added))
         self._known_keys += added
+        types = set(map(type, keys))
+        self._key_types |= types
         if self.plan.mode < Mode.CAREFUL:
-            types = set(map(type, keys))
             if not types <= SCALARS:
                 try:
                     check_keys(keys)
@@ -140,3 +149,4 @@ class DictGrouper:
         """Forgets everything."""
         self.grouped.clear()
         self._known_keys = self._key_bytes = 0
+        self._key_types.clear()
