@@ -33,7 +33,20 @@ MAX_BUNDLE_FILES: Final = 5_000
 _FORMAT: Final = 1
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _SKIPPED_SUFFIXES: Final = (".pyc", ".pyo")
-_OWN_PACKAGES: Final = frozenset({"mapreduce", "mapreduce_cli", "mapreduce_worker", "msgspec", "xxhash"})
+_OWN_PACKAGES: Final = frozenset(
+    {
+        "mapreduce",
+        "mapreduce_cli",
+        "mapreduce_worker",
+        "aiohttp",
+        "backports",
+        "click",
+        "msgspec",
+        "rich",
+        "xxhash",
+        "yaml",
+    }
+)
 
 
 class _Index(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

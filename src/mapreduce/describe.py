@@ -70,7 +70,7 @@ def start_describing(
     """Start the child and return at once. `path` is a file, or (with `is_module`) the name of an installed module."""
     names = names or Names()
     options = [
-        *(f"--py-file={top}" for top in py_files),
+        *(f"--py-files={top}" for top in py_files),
         *(
             f"--{role}={name}"
             for role in ("mapper", "reducer", "combiner")
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str]) -> int:
         prog="python -m mapreduce.describe", description="Describe a job's Python file as JSON."
     )
     parser.add_argument("path", help="the job's file")
-    parser.add_argument("--py-file", action="append", default=[], type=Path, help="a module that it brings along")
+    parser.add_argument("--py-files", action="append", default=[], type=Path, help="a module that it brings along")
     parser.add_argument("--module", action="store_true", help="PATH is the name of an installed module")
     for role in ("mapper", "reducer", "combiner"):
         parser.add_argument(f"--{role}", help=f"name of the {role}")
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str]) -> int:
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever the user's file prints must not end up in the JSON
     try:
-        libraries = libraries_of(asked.py_file)
+        libraries = libraries_of(asked.py_files)
         path = Path(asked.path)
         source = CodeSource(None if asked.module else path.absolute(), asked.path if asked.module else "", libraries)
         if source.file is not None and not source.file.is_file():

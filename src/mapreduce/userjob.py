@@ -1,7 +1,6 @@
-"""From an imported module to a `UserJob`: which of its functions are the mapper, reducer and combiner, and how to call
-them.
+"""From an imported module to a `UserJob`: which of its functions are the mapper, the reducer and the combiner.
 
-Importing the module is `mapreduce.loading`; calling the functions is the data plane's business.
+Importing the module is `loading`, how its functions can be called `signatures`, calling them the data plane's business.
 """
 
 from __future__ import annotations
@@ -15,19 +14,13 @@ from typing import Any, Final, Literal, NoReturn
 
 import msgspec
 
-from mapreduce.api import JOB_MODULE, Context, DeclaredMapper, Job
+from mapreduce.api import JOB_MODULE, DeclaredMapper, Job
 from mapreduce.errors import InvalidJobSpec, InvalidUserCode
 from mapreduce.jobspec import NAMED_REDUCERS, Description, Options
 from mapreduce.model import JobSpec
+from mapreduce.signatures import FORMS, name_of, shape_of, shape_of_mapper
 
 Role = Literal["mapper", "reducer", "combiner"]
-
-_FORMS: Final = {
-    "mapper": "def mapper(value) or def mapper(key, value), with a last parameter ctx if it is wanted",
-    "split mapper": "def mapper(records), with a last parameter ctx if it is wanted",
-    "reducer": "def reducer(key, values), with a last parameter ctx if it is wanted",
-    "combiner": "def combiner(key, values), with a last parameter ctx if it is wanted",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +97,11 @@ def declaration_of(job: Job) -> Description:
     reducer, reducer_name = _declared_reducer(job)
     found = Found(
         mapper,
-        _name_of(mapper.function, "mapper"),
+        name_of(mapper.function, "mapper"),
         reducer,
         reducer_name,
         job.declared_combiner,
-        _name_of(job.declared_combiner, "combiner") if job.declared_combiner else None,
+        name_of(job.declared_combiner, "combiner") if job.declared_combiner else None,
         job,
     )
     user_job(found, name=job.name, is_map_only=False, types={})
@@ -123,7 +116,7 @@ def declaration_of(job: Job) -> Description:
 
 def user_job(found: Found, *, name: str, is_map_only: bool, types: Mapping[str, type]) -> UserJob:
     """Check the shapes of the functions found and bind them. Raises `InvalidUserCode`."""
-    mapper, arity, mapper_wants_ctx = _shape_of_mapper(found.mapper)
+    mapper, arity, mapper_wants_ctx = shape_of_mapper(found.mapper)
     if is_map_only:
         return UserJob(name, mapper, arity, mapper_wants_ctx, found.mapper.per, types=types)
     if found.reducer is None:
@@ -134,8 +127,8 @@ def user_job(found: Found, *, name: str, is_map_only: bool, types: Mapping[str, 
             )
         named = found.reducer_name or "identity"
         return UserJob(name, mapper, arity, mapper_wants_ctx, found.mapper.per, named_reducer=named, types=types)
-    reducer, reducer_wants_ctx = _shape("reducer", found.reducer, 2)
-    combiner, combiner_wants_ctx = (None, False) if found.combiner is None else _shape("combiner", found.combiner, 2)
+    reducer, reducer_wants_ctx = shape_of("reducer", found.reducer, 2)
+    combiner, combiner_wants_ctx = (None, False) if found.combiner is None else shape_of("combiner", found.combiner, 2)
     return UserJob(
         name,
         mapper,
@@ -168,7 +161,7 @@ def _job_in(module: ModuleType, mapper_name: str | None) -> Job | None:
         named = [
             job
             for job in jobs
-            if job.declared_mapper and _name_of(job.declared_mapper.function, "mapper") == mapper_name
+            if job.declared_mapper and name_of(job.declared_mapper.function, "mapper") == mapper_name
         ]
         if len(named) != 1:
             listed = ", ".join(repr(job.name) for job in jobs)
@@ -190,8 +183,8 @@ def _job_in(module: ModuleType, mapper_name: str | None) -> Job | None:
 
 def _find_mapper(module: ModuleType, job: Job | None, name: str | None) -> tuple[DeclaredMapper, str]:
     declared = job.declared_mapper if job else None
-    if declared is not None and name in {None, "mapper", _name_of(declared.function, "mapper")}:
-        return declared, _name_of(declared.function, "mapper")
+    if declared is not None and name in {None, "mapper", name_of(declared.function, "mapper")}:
+        return declared, name_of(declared.function, "mapper")
     name = name or "mapper"
     function = vars(module).get(name)
     if function is None:
@@ -199,7 +192,7 @@ def _find_mapper(module: ModuleType, job: Job | None, name: str | None) -> tuple
             raise InvalidUserCode(f"job {job.name!r} has no mapper. Decorate a function with @<job>.mapper.")
         _raise_missing("mapper", name, module)
     if not _is_function(function):
-        raise InvalidUserCode(f"{name} is {_a(function)}, not a function. Write {_FORMS['mapper']}.")
+        raise InvalidUserCode(f"{name} is {_a(function)}, not a function. Write {FORMS['mapper']}.")
     return DeclaredMapper(function), name
 
 
@@ -225,7 +218,7 @@ def _find_reducer(
     if function is None:
         _raise_missing("reducer", name, module)
     raise InvalidUserCode(
-        f"{name} is {_a(function)}, not a function. Write {_FORMS['reducer']}, "
+        f"{name} is {_a(function)}, not a function. Write {FORMS['reducer']}, "
         f"or name one of {', '.join(NAMED_REDUCERS)}."
     )
 
@@ -235,7 +228,7 @@ def _find_combiner(
 ) -> tuple[Callable[..., Any] | None, str | None]:
     """The combiner asked for; unasked, the one that the code declares beside the reducer in use."""
     if job is not None and job.declared_combiner is not None:
-        declared_name = _name_of(job.declared_combiner, "combiner")
+        declared_name = name_of(job.declared_combiner, "combiner")
         if names.combiner == declared_name or (names.combiner is None and reducer is job.declared_reducer):
             return job.declared_combiner, declared_name
     name = names.combiner
@@ -248,7 +241,7 @@ def _find_combiner(
     if function is None:
         _raise_missing("combiner", name, module)
     if not _is_function(function):
-        raise InvalidUserCode(f"{name} is {_a(function)}, not a function. Write {_FORMS['combiner']}.")
+        raise InvalidUserCode(f"{name} is {_a(function)}, not a function. Write {FORMS['combiner']}.")
     return function, name
 
 
@@ -259,7 +252,7 @@ def _declared_reducer(job: Job) -> tuple[Callable[..., Any] | None, str | None]:
             raise InvalidUserCode(
                 f"job {job.name!r} declares its reducer twice: as a function and as {named!r}. Keep one."
             )
-        return job.declared_reducer, _name_of(job.declared_reducer, "reducer")
+        return job.declared_reducer, name_of(job.declared_reducer, "reducer")
     if named is not None and named not in NAMED_REDUCERS:
         raise InvalidUserCode(f"job {job.name!r}: no named reducer {named!r}. There are {', '.join(NAMED_REDUCERS)}.")
     return None, named
@@ -283,79 +276,8 @@ def _raise_missing(role: Role, name: str, module: ModuleType) -> NoReturn:
     functions = [key for key, value in vars(module).items() if inspect.isfunction(value) and _is_own(value, module)]
     near = difflib.get_close_matches(name, functions, n=1)
     has = f"It has {', '.join(functions)}." if functions else "It has no functions."
-    hint = f"Did you mean {near[0]}?" if near else f"Write {_FORMS[role]}."
+    hint = f"Did you mean {near[0]}?" if near else f"Write {FORMS[role]}."
     raise InvalidUserCode(f"the file has no {role if name == role else f'{role} named {name}'}. {has} {hint}")
-
-
-# -------------------------------------------------------------------------------------------------- shapes of functions
-
-
-def _shape_of_mapper(declared: DeclaredMapper) -> tuple[Callable[..., Any], Literal[1, 2], bool]:
-    if declared.per == "split":
-        function, wants_ctx = _shape("split mapper", declared.function, 1)
-        return function, 2 if declared.with_keys else 1, wants_ctx
-    required, _ = _parameters("mapper", declared.function)
-    if required == 2:
-        function, wants_ctx = _shape("mapper", declared.function, 2)
-        return function, 2, wants_ctx
-    function, wants_ctx = _shape("mapper", declared.function, 1)
-    return function, 1, wants_ctx
-
-
-def _shape(role: str, function: Callable[..., Any], arity: int) -> tuple[Callable[..., Any], bool]:
-    """Check that `function` takes `arity` positional arguments (besides ctx); return it, to be called with ctx=."""
-    required, ctx = _parameters(role, function)
-    if required != arity:
-        shown = f"{_name_of(function, role)}{inspect.signature(function)}"
-        raise InvalidUserCode(f"{shown} cannot be the {role}: it needs {_counted(required)}. Write {_FORMS[role]}.")
-    if ctx is None or ctx == "ctx":
-        return function, ctx is not None
-
-    def with_ctx(*values: Any, ctx: Context) -> Any:
-        return function(*values, **{name: ctx})
-
-    name = ctx
-    return with_ctx, True
-
-
-def _parameters(role: str, function: Callable[..., Any]) -> tuple[int, str | None]:
-    """The number of positional arguments that a function needs, and the name of its parameter for the context."""
-    shown = _name_of(function, role)
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise InvalidUserCode(f"{shown} is async, which a {role} cannot be. Write it with def.")
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (ValueError, TypeError):
-        raise InvalidUserCode(f"{shown} does not tell its parameters. Wrap it in a function of your own.") from None
-    required, optional, ctx = 0, 0, None
-    for parameter in parameters:
-        if _is_ctx(parameter):
-            ctx = parameter.name
-            if parameter.kind is parameter.POSITIONAL_ONLY:
-                raise InvalidUserCode(f"{shown}: ctx is passed by name. Write it behind the slash.")
-        elif parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
-            continue
-        elif parameter.kind is parameter.KEYWORD_ONLY:
-            if parameter.default is parameter.empty:
-                raise InvalidUserCode(
-                    f"{shown} needs {parameter.name} by keyword, which nobody passes. Give it a default."
-                )
-        elif ctx is not None and parameter.default is parameter.empty:
-            raise InvalidUserCode(f"{shown} has {ctx} before {parameter.name}. Write {ctx} as the last parameter.")
-        elif parameter.default is parameter.empty:
-            required += 1
-        else:
-            optional += 1
-    return required, ctx
-
-
-def _is_ctx(parameter: inspect.Parameter) -> bool:
-    if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
-        return False
-    annotation = parameter.annotation
-    if isinstance(annotation, str):
-        return parameter.name == "ctx" or annotation.strip("'\"").rpartition(".")[2] == Context.__name__
-    return parameter.name == "ctx" or annotation is Context
 
 
 def _is_function(value: object) -> bool:
@@ -365,14 +287,6 @@ def _is_function(value: object) -> bool:
 def _is_own(function: object, module: ModuleType) -> bool:
     """Whether the module itself defines it: an imported `mean` does not stand for the named reducer."""
     return getattr(function, "__module__", None) in {module.__name__, JOB_MODULE}
-
-
-def _name_of(function: object, role: str) -> str:
-    return getattr(function, "__name__", role)
-
-
-def _counted(required: int) -> str:
-    return f"{required} argument" + ("" if required == 1 else "s")
 
 
 def _a(value: object) -> str:

@@ -212,3 +212,12 @@ def test_csv_whole_files_and_compressed_files_are_never_cut() -> None:
 def test_empty_files_are_left_out_unless_each_file_is_a_record() -> None:
     assert list(plan_splits([[_file(0)]], ["lines"], 10)) == []
     assert [len(split.files) for split in plan_splits([[_file(0), _file(0)]], ["files"], 10)] == [2]
+
+
+def test_folders_nested_beyond_all_reason_are_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1_500):
+        Path("d").mkdir()
+        os.chdir("d")
+    monkeypatch.chdir(tmp_path)
+    assert "nested too deeply" in _refusal("d")

@@ -226,3 +226,27 @@ def test_a_reader_that_is_left_early_closes_its_file(tmp_path: Path) -> None:
     open_before = _open_files()
     blocks.close()  # type: ignore[attr-defined]
     assert _open_files() == open_before - 1
+
+
+def test_borders_of_blocks_do_not_depend_on_how_much_a_read_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"".join(b"line %d\n" % number for number in range(200))
+    paths = [
+        _file(tmp_path, data),
+        _file(tmp_path, gzip.compress(data), "a.gz"),
+        _file(tmp_path, zstd.compress(data), "a.zst"),
+    ]
+    limits = ReadLimits(block_bytes=64, record_bytes=64)
+
+    def borders() -> list[list[int]]:
+        sources = [Input(uri=str(path)) for path in paths]
+        return [
+            [block.offsets()[0] for block in read_split(plan(source, 1 << 20)[0], source, limits)] for source in sources
+        ]
+
+    whole = borders()
+    assert whole[0] == whole[1] == whole[2]
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda handle, size, offset: pread(handle, min(size, 7), offset))
+    assert borders() == whole

@@ -38,16 +38,22 @@ _KINDS: Final = {
 def list_input(source: Input) -> list[InputFile]:
     """All files of one input. Raises `InvalidInput` for what is missing, unreadable or no plain file."""
     top = _local_path(source.uri)
-    if os.path.lexists(top) or not glob.has_magic(top):
-        found = _files_at(top, source.uri, ())
-    else:
-        found = _glob(top, source.uri)
+    try:
+        files = _sorted_files(top, source.uri)
+    except RecursionError:
+        raise InvalidInput(source.uri, "has folders nested too deeply.", "Name the folders below it.") from None
+    for file in files:
+        _check_name(file.path, source)
+    return files
+
+
+def _sorted_files(top: str, uri: str) -> list[InputFile]:
+    is_plain = os.path.lexists(top) or not glob.has_magic(top)
+    found = _files_at(top, uri, ()) if is_plain else _glob(top, uri)
     files = sorted({file.path: file for file in found}.values(), key=lambda file: os.fsencode(file.path))
     if not files:
         problem = "holds no files" if Path(top).is_dir() else "matches no files"
-        raise InvalidInput(source.uri, f"{problem}.", "Names that start with a dot or underscore are skipped.")
-    for file in files:
-        _check_name(file.path, source)
+        raise InvalidInput(uri, f"{problem}.", "Names that start with a dot or underscore are skipped.")
     return files
 
 

@@ -45,8 +45,7 @@ def chunks(handle: int, part: FileRange, chunk_bytes: int) -> tuple[int, Iterato
     A compressed file is unpacked whole; offsets then count its content.
     """
     if part.path.endswith(COMPRESSED_SUFFIXES):
-        packed = _read_to(handle, part, 0, part.size, chunk_bytes)
-        return 0, decompressed(packed, part.path, part.size, block_bytes=chunk_bytes)
+        return 0, whole(handle, part, chunk_bytes)
     first = _first_line(handle, part, chunk_bytes)
     return first, _lines_from(handle, part, first, chunk_bytes)
 
@@ -55,8 +54,24 @@ def whole(handle: int, part: FileRange, chunk_bytes: int) -> Iterator[bytes]:
     """All bytes of a file, unpacked if it is compressed, whatever range was planned."""
     plain = _read_to(handle, part, 0, part.size, chunk_bytes)
     if part.path.endswith(COMPRESSED_SUFFIXES):
-        return decompressed(plain, part.path, part.size, block_bytes=chunk_bytes)
+        return _evenly(decompressed(plain, part.path, part.size, block_bytes=chunk_bytes), chunk_bytes)
     return plain
+
+
+def _evenly(pieces: Iterator[bytes], chunk_bytes: int) -> Iterator[bytes]:
+    """The same bytes in chunks of one size: how much a decompressor gives at once differs between versions of it."""
+    waiting: list[bytes] = []
+    missing = chunk_bytes
+    for piece in pieces:
+        if len(piece) < missing:
+            waiting.append(piece)
+            missing -= len(piece)
+            continue
+        yield b"".join([*waiting, piece[:missing]])
+        waiting = [piece[missing:]]
+        missing = chunk_bytes - len(waiting[0])
+    if rest := b"".join(waiting):
+        yield rest
 
 
 def _first_line(handle: int, part: FileRange, chunk_bytes: int) -> int:
@@ -93,8 +108,13 @@ def _lines_from(handle: int, part: FileRange, first: int, chunk_bytes: int) -> I
 
 def _read_to(handle: int, part: FileRange, position: int, end: int, chunk_bytes: int) -> Iterator[bytes]:
     while position < end:
+        wanted = min(chunk_bytes, end - position)
         try:
-            chunk = os.pread(handle, min(chunk_bytes, end - position), position)
+            chunk = os.pread(handle, wanted, position)
+            while (
+                chunk and len(chunk) < wanted and (more := os.pread(handle, wanted - len(chunk), position + len(chunk)))
+            ):
+                chunk += more  # a short read must not move the borders of blocks
         except OSError as error:
             raise _unreadable(part.path, error) from None
         if not chunk:
