@@ -401,13 +401,13 @@ def test_undecodable_input_in_a_failure_does_not_stop_its_report(setting: Settin
     assert "udce9" in failure.traceback + failure.message
 
 
-def test_thousands_of_trivial_tasks_flow_without_waiting(setting: Setting) -> None:
+def test_hundreds_of_trivial_tasks_flow_without_waiting(setting: Setting) -> None:
     setting.job(SUM)
-    setting.coordinator.batch = 128
+    setting.coordinator.batch = 64
     setting.worker()
-    tasks = [setting.map_task(index) for index in range(1_000)]
+    tasks = [setting.map_task(index) for index in range(300)]
     setting.coordinator.grant(*tasks)
-    setting.coordinator.wait_for(lambda: setting.coordinator.result_count == 1_000, "all results", within_s=20)
+    setting.coordinator.wait_for(lambda: setting.coordinator.result_count == 300, "all results", within_s=20)
     assert all(isinstance(result, Commit) for result in setting.coordinator.results.values())
 
 

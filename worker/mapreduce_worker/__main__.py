@@ -1,6 +1,7 @@
 """`python -m mapreduce_worker`: reads the command line, starts an agent, ends with its exit code.
 
-0 no work is left, 2 wrong usage, 3 no coordinator for longer than --reconnect-s, 143 told to end.
+0 no work is left, 2 wrong usage, 3 no coordinator for longer than --reconnect-s, 143 told to end. The executors are
+started before anything else is imported, so that both sides come up at the same time.
 """
 
 from __future__ import annotations
@@ -9,33 +10,62 @@ import argparse
 import os
 import signal
 import sys
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mapreduce.errors import MapReduceError, UsageError
-from mapreduce.protocol.endpoint import Endpoint, FolderEndpoint, TokenFileEndpoint
-from mapreduce_worker.agent.agent import Agent, own_scratch, worker_name
-from mapreduce_worker.agent.settings import AgentSettings
+from mapreduce_worker.agent.processes import ExecutorProcess, SocketFolder, slot_folder, start_executor
+
+if TYPE_CHECKING:
+    from mapreduce.protocol.endpoint import Endpoint
+    from mapreduce_worker.agent.settings import AgentSettings
+
+EXIT_USAGE = 2
+EXIT_FAILED = 3
+EXIT_TERMINATED = 143
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a worker; returns its exit code."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if not 1 <= given.slots <= 1_024:
+        parser.error(f"--slots {given.slots}: give a number from 1 to 1024.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    worker = _worker_name(given.name)
+    executors: list[ExecutorProcess] = []
     try:
-        settings = _settings(given)
+        scratch = _scratch(given.scratch, worker)
+        sockets = SocketFolder(scratch)
+        executors += (start_executor(sockets, slot_folder(scratch, index)) for index in range(given.slots))
+        return _run(given, worker, scratch, sockets, executors)
+    except OSError as error:
+        sys.stderr.write(f"The worker cannot go on: {error}\n")
+        return EXIT_FAILED
+    finally:
+        for executor in executors:
+            executor.end()
+
+
+def _run(
+    given: argparse.Namespace, worker: str, scratch: Path, sockets: SocketFolder, executors: list[ExecutorProcess]
+) -> int:
+    from mapreduce.errors import UsageError
+    from mapreduce_worker.agent.agent import Agent
+    from mapreduce_worker.agent.jobs import remove_tree
+
+    try:
+        agent = Agent(_settings(given, worker, scratch), sockets, executors)
+        signal.signal(signal.SIGTERM, lambda *_: agent.ask_to_end())
+        # of a worker that was started by another process Ctrl-C is that process's business
+        is_child = given.parent_fd is not None
+        signal.signal(signal.SIGINT, signal.SIG_IGN if is_child else lambda *_: agent.ask_to_end())
+        return agent.run()
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    try:
-        agent = Agent(settings)
-    except (MapReduceError, OSError) as error:
-        sys.stderr.write(f"The worker cannot start: {error}\n")
-        return 3
-    signal.signal(signal.SIGTERM, lambda *_: agent.ask_to_end())
-    # of a worker that was started by another process Ctrl-C is that process's business
-    is_child = settings.parent_descriptor is not None
-    signal.signal(signal.SIGINT, signal.SIG_IGN if is_child else lambda *_: agent.ask_to_end())
-    return agent.run()
+        return EXIT_USAGE
+    finally:
+        sockets.remove()
+        remove_tree(scratch)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,15 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(given: argparse.Namespace) -> AgentSettings:
-    if not 1 <= given.slots <= 1_024:
-        raise UsageError(f"--slots {given.slots}: give a number from 1 to 1024.")
-    worker = worker_name(given.name)
-    scratch = given.scratch or Path(tempfile.mkdtemp(prefix="mr-worker-"))
+def _settings(given: argparse.Namespace, worker: str, scratch: Path) -> AgentSettings:
+    from mapreduce_worker.agent.settings import AgentSettings
+
     return AgentSettings(
         endpoint=_endpoint(given),
         worker=worker,
-        scratch=own_scratch(scratch, worker),
+        scratch=scratch,
         slots=given.slots,
         parent_descriptor=given.parent_fd,
         reconnect_s=given.reconnect_s,
@@ -82,12 +110,32 @@ def _settings(given: argparse.Namespace) -> AgentSettings:
 
 
 def _endpoint(given: argparse.Namespace) -> Endpoint:
+    from mapreduce.errors import UsageError
+    from mapreduce.protocol.endpoint import FolderEndpoint, TokenFileEndpoint
+
     if given.dir is not None:
         return FolderEndpoint(given.dir)
     token_file = given.token_file or os.environ.get("MR_TOKEN_FILE")
     if not token_file:
         raise UsageError("--coordinator needs --token-file, or MR_TOKEN_FILE in the environment.")
     return TokenFileEndpoint(given.coordinator, Path(token_file))
+
+
+def _scratch(given: Path | None, worker: str) -> Path:
+    """A folder that is this worker's own, below the one given or the system's for temporary files."""
+    if given is not None:
+        return given.absolute() / worker
+    import tempfile
+
+    return Path(tempfile.mkdtemp(prefix="mr-worker-"))
+
+
+def _worker_name(given: str) -> str:
+    """The name as given, or one that no other process ever had: host, process id and chance."""
+    if given:
+        return given
+    host = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in os.uname().nodename)[:80]
+    return f"{host or 'worker'}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 if __name__ == "__main__":

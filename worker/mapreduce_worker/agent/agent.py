@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import os
 import selectors
-import shutil
 import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Final, assert_never
 
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import WorkerClient
 from mapreduce.protocol.messages import Assignment, AttemptId, Commit, Fail, Failure, Finished, Release, TaskOutput
 from mapreduce_worker.agent.calls import Caller, Heart, SharedSession, say
-from mapreduce_worker.agent.jobs import JobStore, Prepared
+from mapreduce_worker.agent.jobs import JobStore, Prepared, remove_tree
 from mapreduce_worker.agent.lanes import Lane
 from mapreduce_worker.agent.preparing import Preparer
-from mapreduce_worker.agent.processes import SocketFolder
+from mapreduce_worker.agent.processes import ExecutorProcess, SocketFolder, slot_folder
 from mapreduce_worker.agent.serve import RunServer
 from mapreduce_worker.agent.session import (
     EXIT_TERMINATED,
@@ -43,21 +41,27 @@ _TIMER_S: Final = 0.5
 
 
 class Agent:
-    """One worker process. `run` serves until there is no work left, or it is told to end."""
+    """One worker process. `run` serves until there is no work left, or it is told to end.
 
-    def __init__(self, settings: AgentSettings) -> None:
+    Args:
+        settings: what it was told at its start.
+        sockets: folder of the sockets between it and its executors.
+        executors: those that were started before this object was made, one for each slot.
+    """
+
+    def __init__(self, settings: AgentSettings, sockets: SocketFolder, executors: Sequence[ExecutorProcess]) -> None:
         self._settings = settings
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
         self._posted: deque[Callable[[], None]] = deque()
         self._ready: deque[Prepared] = deque()
-        settings.scratch.mkdir(parents=True, exist_ok=True)
-        self._sockets = SocketFolder(settings.scratch)
+        self._sockets = sockets
         self._exit_code: int | None = None
         self._leave_by_s: float | None = None
         self._last_word_by_s: float | None = None
         self._slots = [
-            Slot(self, settings, self._sockets, settings.scratch / f"slot-{index}") for index in range(settings.slots)
+            Slot(self, settings, sockets, slot_folder(settings.scratch, index), process)
+            for index, process in enumerate(executors)
         ]
         self._server = RunServer(
             settings.serve_host,
@@ -83,8 +87,6 @@ class Agent:
     def run(self) -> int:
         """Work until the end; returns the exit code."""
         self._listen()
-        for slot in self._slots:
-            slot.start()  # they come up while this process still looks for its coordinator
         Caller(self._shared, self._settings.endpoint, self._post_actions).start()
         Heart(self._shared, self._settings.endpoint, self._post_actions).start()
         try:
@@ -167,7 +169,7 @@ class Agent:
             slot.close()
         self._server.close()
         self._sockets.remove()
-        shutil.rmtree(self._settings.scratch, ignore_errors=True)
+        remove_tree(self._settings.scratch)
 
     # ------------------------------------------------------------------------------------------- what the session wants
 
@@ -337,16 +339,3 @@ def _as_log(failure: Failure) -> bytes:
     if failure.traceback:
         lines.append(failure.traceback)
     return ("\n".join(lines).rstrip() + "\n").encode("utf-8", "backslashreplace")
-
-
-def worker_name(given: str) -> str:
-    """The name as given, or one that no other process ever had: host, process id and chance."""
-    if given:
-        return given
-    host = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in socket.gethostname())[:80]
-    return f"{host or 'worker'}-{os.getpid()}-{os.urandom(4).hex()}"
-
-
-def own_scratch(parent: Path, worker: str) -> Path:
-    """The agent's own folder below what it was given."""
-    return parent.absolute() / worker

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from mapreduce.dataplane.tracing import read_trace
 from mapreduce.model import MIB
 from mapreduce.protocol.messages import Failure
-from mapreduce_worker.agent.jobs import Prepared
 from mapreduce_worker.agent.processes import describe_exit
 from mapreduce_worker.executor.failures import failure
+
+if TYPE_CHECKING:
+    from mapreduce_worker.agent.jobs import Prepared
 
 #: How the interpreter begins its last words after a crash in compiled code.
 _LAST_WORDS: Final = b"Fatal Python error"
@@ -50,6 +51,8 @@ def start_failed(problem: str, said: bytes) -> Failure:
 
 
 def _ended(work: Prepared, failure_class: str, message: str, log: bytes) -> Failure:
+    from mapreduce.dataplane.tracing import read_trace
+
     assignment = work.assignment
     record = read_trace(work.job.trace(assignment)) if assignment.is_traced else ""
     if not record and assignment.id.kind == "map" and not assignment.is_traced:

@@ -15,8 +15,8 @@ from typing import BinaryIO, Final
 from urllib.parse import urlsplit
 
 from mapreduce.dataplane import runs as layout
-from mapreduce.errors import MapReduceError
 from mapreduce.protocol.messages import AttemptId, LostRun, RunRef
+from mapreduce_worker.agent.jobs import RunsLost
 from mapreduce_worker.executor.messages import Source
 
 STREAMS: Final = 4
@@ -24,17 +24,6 @@ _DEADLINE_S: Final = 30.0
 _CHUNK_BYTES: Final = 1 << 18
 #: Bytes of a run's end that are asked for first; most indexes are shorter.
 _TAIL_BYTES: Final = 64 << 10
-_MAX_REPORTED: Final = 1_000
-
-
-class RunsLost(MapReduceError):  # noqa: N818 - named by its cause, as in `errors`
-    """Some runs could not be fetched, and the map tasks that made them may have to run again."""
-
-    def __init__(self, lost: Sequence[LostRun]) -> None:
-        super().__init__(
-            f"{len(lost)} of the runs to read could not be fetched, first {lost[0].map}: {lost[0].problem}"
-        )
-        self.lost = tuple(lost[:_MAX_REPORTED])
 
 
 def fetch_runs(

@@ -1,21 +1,33 @@
 """What an attempt needs before it can run: its job's definition, the opened code, file names, the runs to read.
 
 Everything here calls the coordinator or peers and may block; it belongs to the preparing thread (`preparing`). Files
-are named after ids that the coordinator gave.
+are named after ids that the coordinator gave. What only some jobs need is imported when they need it: a worker has to
+start fast.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from mapreduce.bundle import open_bundle
+from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import WorkerClient
-from mapreduce.protocol.messages import Assignment, JobDefinition, RunRef
-from mapreduce_worker.agent.fetch import fetch_runs
+from mapreduce.protocol.messages import Assignment, JobDefinition, LostRun, RunRef
 from mapreduce_worker.executor.messages import Source
+
+_MAX_REPORTED: Final = 1_000
+
+
+class RunsLost(MapReduceError):  # noqa: N818 - named by its cause, as in `errors`
+    """Some runs could not be fetched, and the map tasks that made them may have to run again."""
+
+    def __init__(self, lost: Sequence[LostRun]) -> None:
+        super().__init__(
+            f"{len(lost)} of the runs to read could not be fetched, first {lost[0].map}: {lost[0].problem}"
+        )
+        self.lost = tuple(lost[:_MAX_REPORTED])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,8 @@ class JobStore:
             return tuple(
                 Source(map=run.map, path=str(folder / f"{run.map.stem}.run"), digest=run.digest) for run in runs
             )
+        from mapreduce_worker.agent.fetch import fetch_runs
+
         folder = job.fetched_folder / assignment.id.stem
         own = self.served_folder / str(assignment.id.job)
         return fetch_runs(runs, assignment.id.index, into=folder, own=own, token=self._session())
@@ -109,11 +123,13 @@ class JobStore:
     def forget_attempt(self, job: JobFiles, assignment: Assignment) -> None:
         """Remove what was fetched for an attempt that is over."""
         if job.is_peer and assignment.id.kind == "reduce":
-            shutil.rmtree(job.fetched_folder / assignment.id.stem, ignore_errors=True)
+            remove_tree(job.fetched_folder / assignment.id.stem)
 
     def _open_code(self, digest: str) -> Path:
         folder = self._scratch / "code"
         if not (folder / digest).is_dir():
+            from mapreduce.bundle import open_bundle
+
             open_bundle(self._client.code(self._session(), digest), folder, sha256=digest)
         return folder / digest
 
@@ -121,5 +137,12 @@ class JobStore:
         """Jobs run one at a time, in order: what earlier ones left here is of no use."""
         for earlier in [job for job in self._jobs if job < number]:
             del self._jobs[earlier]
-            shutil.rmtree(self.served_folder / str(earlier), ignore_errors=True)
-            shutil.rmtree(self._scratch / "fetched" / str(earlier), ignore_errors=True)
+            remove_tree(self.served_folder / str(earlier))
+            remove_tree(self._scratch / "fetched" / str(earlier))
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of this worker's own with all in it, as far as possible."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

@@ -12,8 +12,7 @@ from typing import Final
 from mapreduce.errors import InvalidUserCode, MapReduceError, Unauthorized, Unreachable
 from mapreduce.protocol.client import Refusal
 from mapreduce.protocol.messages import Assignment, AttemptId, Failure
-from mapreduce_worker.agent.fetch import RunsLost
-from mapreduce_worker.agent.jobs import JobStore, Prepared
+from mapreduce_worker.agent.jobs import JobStore, Prepared, RunsLost
 from mapreduce_worker.agent.lanes import Backoff, Lane
 from mapreduce_worker.executor.failures import failure
 

@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -34,8 +33,11 @@ class SocketFolder:
     def __init__(self, preferred: Path) -> None:
         self._made: Path | None = None
         if len(str(preferred.absolute())) + 16 > _MAX_SOCKET_PATH:
+            import tempfile
+
             short = "/tmp" if len(tempfile.gettempdir()) > _MAX_SOCKET_PATH - 32 else None  # noqa: S108 - mkdtemp below
             self._made = preferred = Path(tempfile.mkdtemp(prefix="mr-", dir=short))
+        preferred.mkdir(parents=True, exist_ok=True)
         self._folder = preferred.absolute()
         self._count = 0
 
@@ -49,6 +51,17 @@ class SocketFolder:
         if self._made is not None:
             with contextlib.suppress(OSError):
                 self._made.rmdir()
+
+
+def start_executor(sockets: SocketFolder, temporary: Path) -> ExecutorProcess:
+    """Start an executor whose temporary files go to a folder of its own. Raises `OSError`."""
+    temporary.mkdir(parents=True, exist_ok=True)
+    return ExecutorProcess(sockets.next_path(), executor_environment(temporary))
+
+
+def slot_folder(scratch: Path, index: int) -> Path:
+    """The folder of one slot's temporary files."""
+    return scratch / f"slot-{index}"
 
 
 class ExecutorProcess:
@@ -79,13 +92,15 @@ class ExecutorProcess:
         self._path.unlink(missing_ok=True)
 
     def has_ended(self) -> bool:
-        """Whether it is over. It stays to be reaped by `end`."""
+        """Whether it is over. It stays to be reaped by `end`, where the system can look without reaping."""
         if hasattr(os, "waitid"):
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         return self._process.poll() is not None
 
     def end(self) -> int:
-        """Kill it with all that it started, unless it has ended; returns how it ended."""
+        """Kill it with all that it started; returns how it ended. Ending it twice is the same."""
+        if self._process.returncode is not None:
+            return self._process.returncode
         # the group may outlive its leader; it is ended before the leader is reaped, which makes the id free again
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)

@@ -11,22 +11,24 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mapreduce.protocol.messages import AttemptId, Failure, TaskOutput
 from mapreduce_worker.agent.capture import Capture
 from mapreduce_worker.agent.channel import Channel, ChannelClosed
 from mapreduce_worker.agent.deaths import crash, memory_exceeded, start_failed, timed_out
-from mapreduce_worker.agent.jobs import Prepared
 from mapreduce_worker.agent.processes import (
     ExecutorProcess,
     SocketFolder,
     describe_exit,
-    executor_environment,
     private_bytes,
+    start_executor,
 )
 from mapreduce_worker.agent.settings import AgentSettings, memory_limit_bytes
 from mapreduce_worker.executor.messages import VERSION, Hello, Job, Order, Orders, Result, ToAgent, Withdraw, Withdrawn
+
+if TYPE_CHECKING:
+    from mapreduce_worker.agent.jobs import Prepared
 
 #: After so many executors that ended before they began anything, an attempt fails for it.
 _MAX_FAILED_STARTS: Final = 3
@@ -36,7 +38,7 @@ _AHEAD_S: Final = 0.05
 _MAX_AHEAD: Final = 256
 
 #: From an attempt whose executor was ended, and what it printed, to what is told of it; None: nothing.
-Reason = Callable[[Prepared, bytes], Failure | None]
+Reason = Callable[["Prepared", bytes], Failure | None]
 
 
 class SlotOwner(Protocol):
@@ -67,9 +69,16 @@ class SlotOwner(Protocol):
 class Slot:
     """Keeps one executor running and gives it orders."""
 
-    def __init__(self, owner: SlotOwner, settings: AgentSettings, sockets: SocketFolder, temporary: Path) -> None:
+    def __init__(
+        self,
+        owner: SlotOwner,
+        settings: AgentSettings,
+        sockets: SocketFolder,
+        temporary: Path,
+        process: ExecutorProcess | None = None,
+    ) -> None:
         self._owner, self._settings, self._sockets, self._temporary = owner, settings, sockets, temporary
-        self._process: ExecutorProcess | None = None
+        self._process = process
         self._channel: Channel | None = None
         self._capture: Capture | None = None
         self._job: int | None = None
@@ -84,6 +93,8 @@ class Slot:
         self._failed_starts = 0
         self._mean_s: float | None = None
         self._is_closing = False
+        if process is not None:
+            self._expect(process)
 
     # ---------------------------------------------------------------------------------------------------- being used
 
@@ -93,12 +104,11 @@ class Slot:
             return
         self._started_s = time.monotonic()
         try:
-            self._temporary.mkdir(parents=True, exist_ok=True)
-            self._process = ExecutorProcess(self._sockets.next_path(), executor_environment(self._temporary))
+            self._process = start_executor(self._sockets, self._temporary)
         except OSError as error:
             self._note_failed_start(f"No executor can be started: {error}.", b"")
             return
-        self._owner.watch(self._process.listener, selectors.EVENT_READ, self._on_call)
+        self._expect(self._process)
 
     def room(self, job: int) -> int:
         """How many more orders of this job it takes now. An idle executor of another job is replaced first."""
@@ -262,6 +272,10 @@ class Slot:
             self._owner.attempt_ended(work, outcome, result.run_s, log)
 
     # --------------------------------------------------------------------------------------------------- its details
+
+    def _expect(self, process: ExecutorProcess) -> None:
+        self._started_s = time.monotonic()
+        self._owner.watch(process.listener, selectors.EVENT_READ, self._on_call)
 
     def _order(self, number: int, work: Prepared) -> Order:
         assignment = work.assignment
