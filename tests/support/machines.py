@@ -42,7 +42,9 @@ def make_spec(
     )
 
 
-def output_of(attempt: m.AttemptId, *, digest: int | None = None, counters: dict[str, int] | None = None) -> m.TaskOutput:
+def output_of(
+    attempt: m.AttemptId, *, digest: int | None = None, counters: dict[str, int] | None = None
+) -> m.TaskOutput:
     """What a deterministic task makes: the same for every attempt."""
     return m.TaskOutput(
         bytes=100 + attempt.index,
@@ -202,9 +204,7 @@ class Bench:
         self, worker: str, *, running: Sequence[m.AttemptId] = (), queued: Sequence[m.AttemptId] = ()
     ) -> m.HeartbeatReply:
         reply = self.turn(
-            m.HeartbeatRequest(
-                epoch=self.state.epoch, worker=worker, running=tuple(running), queued=tuple(queued)
-            )
+            m.HeartbeatRequest(epoch=self.state.epoch, worker=worker, running=tuple(running), queued=tuple(queued))
         )
         assert isinstance(reply, m.HeartbeatReply), reply
         return reply

@@ -120,7 +120,7 @@ def test_a_failure_or_release_whose_answer_was_lost_is_accepted_again(bench: Ben
     bench.begin_job(maps=2)
     bench.register("a", slots=2)
     one, two = bench.lease("a", want=2)
-    ended = [m.Fail(id=one, failure=failure()), m.Release(id=two)]
+    ended: list[m.Finished] = [m.Fail(id=one, failure=failure()), m.Release(id=two)]
     first = bench.next("a", finished=ended, want=0, call=9)
     assert all(verdict.accepted for verdict in first.verdicts)
     if is_restarted:

@@ -145,12 +145,14 @@ class Effects:
         await service.durable()
         retain = job.spec.storage.retain_runs
         keep = retain == "Always" or (retain == "OnFailure" and job.phase is JobPhase.FAILED)
-        await service.blocking.run(lambda: service.store.clean_up(job.id, job.spec, keep_runs=keep))
-        await service.blocking.run(lambda: note_end(job.spec, self._claimant(job), job.phase.value))
-        service.plans.pop(job.id, None)
-        # attempts that were told to stop may still have written something
-        await service.clock.sleep_s(float(job.spec.lease_seconds))
-        await service.blocking.run(lambda: service.store.clean_up(job.id, job.spec, keep_runs=keep))
+        for pause_s in (0.0, float(job.spec.lease_seconds)):
+            # again after a while: attempts that were told to stop, or a plan that was being made, may still have
+            # written something
+            if pause_s:
+                await service.clock.sleep_s(pause_s)
+            await service.blocking.run(lambda: service.store.clean_up(job.id, job.spec, keep_runs=keep))
+            await service.blocking.run(lambda: note_end(job.spec, self._claimant(job), job.phase.value))
+            service.plans.pop(job.id, None)
         self._cleaned.add(job.id)
 
     def _claimant(self, job: Job) -> Claimant:

@@ -106,8 +106,8 @@ class Service:
         found = await blocking.run(lambda: recovery.recover(folder, files or LocalFiles()))
         machine = Machine(found.state, settings.machine, split_of=lambda job, index: service.split(job, index))
         service = cls(folder, found.log, found.store_id, machine, settings=settings, clock=clock, blocking=blocking)
-        now_s = clock.monotonic_s()
-        machine.sessions = Sessions.rearmed(found.state, now_s, _longest_lease_s(found.state.current_job, settings))
+        lease_s = _longest_lease_s(found.state.current_job, settings)
+        machine.sessions = Sessions.rearmed(found.state, clock.monotonic_s(), lease_s)
         service.plans.update(found.plans)
         service.turn(records.EpochStarted(found.log.epoch, clock.utc_s()))
         for record in found.rebuilt:
@@ -217,8 +217,12 @@ class Service:
     async def next(self, request: m.NextRequest) -> m.NextReply:
         """Takes over what is finished and grants a batch; waits for one if nothing was finished."""
         deadline_s = self.clock.monotonic_s() + min(request.wait_s, self.settings.poll_s)
+        session = self.machine.sessions.workers.get(request.worker)
         while True:
             work = self._work
+            if session is not self.machine.sessions.workers.get(request.worker):
+                # it registered anew while this call waited: nobody would hear of a task that is granted here
+                raise Refused("stale-call", f"{request.worker} has registered again since call {request.call}")
             reply = await self._handle(request)
             assert isinstance(reply, m.NextReply)
             left_s = deadline_s - self.clock.monotonic_s()

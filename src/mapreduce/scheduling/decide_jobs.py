@@ -7,8 +7,9 @@ from typing import assert_never
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling import events
 from mapreduce.scheduling import records as r
+from mapreduce.scheduling.state import Job
 from mapreduce.scheduling.transitions import JobPhase
-from mapreduce.scheduling.turn import Refusal, Turn
+from mapreduce.scheduling.turn import Refusal, Turn, in_order
 
 
 def decide_submit(turn: Turn, asked: m.SubmitRequest) -> m.SubmitReply:
@@ -53,6 +54,7 @@ def advance(turn: Turn) -> None:
     job = turn.state.current_job
     if job is not None and job.phase in {JobPhase.MAPPING, JobPhase.REDUCING}:
         if job.outputs.is_complete and (job.reduces.count or job.maps.is_complete):
+            _end_leases(turn, job)
             turn.emit(r.JobCommitting(job.id, turn.at))
         elif job.phase is JobPhase.MAPPING and job.maps.is_complete:
             sums = turn.sessions.partition_bytes.get(job.id, ())
@@ -61,3 +63,11 @@ def advance(turn: Turn) -> None:
         queued = turn.state.next_queued_job
         if queued is not None:
             turn.emit(r.JobStarted(queued.id, turn.at))
+
+
+def _end_leases(turn: Turn, job: Job) -> None:
+    """While a job is published nothing of it runs: a map made again and come out different must not fail it then."""
+    for worker in turn.state.workers.values():
+        mine = {held for held in worker.leases if held.job == job.id}
+        turn.release(worker.name, in_order(mine), r.Release.NOT_NEEDED)
+        turn.cancel(worker.name, mine)

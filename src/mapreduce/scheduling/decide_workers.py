@@ -11,7 +11,7 @@ from mapreduce.scheduling.sessions import Session
 from mapreduce.scheduling.state import Job, Worker
 from mapreduce.scheduling.tasks import TaskTable
 from mapreduce.scheduling.transitions import JobPhase
-from mapreduce.scheduling.turn import Refusal, Turn
+from mapreduce.scheduling.turn import Refusal, Turn, in_order
 
 
 def decide_register(turn: Turn, asked: m.RegisterRequest) -> m.RegisterReply | Refusal:
@@ -30,8 +30,8 @@ def decide_register(turn: Turn, asked: m.RegisterRequest) -> m.RegisterReply | R
         turn.emit(r.WorkerRegistered(asked.worker, asked.slots, asked.serve_url, turn.at))
         worker = turn.state.workers[asked.worker]
     held = set(asked.held)
-    turn.release(worker.name, _in_order(worker.leases - held), r.Release.UNCLAIMED)
-    keep = _in_order(worker.leases & held)
+    turn.release(worker.name, in_order(worker.leases - held), r.Release.UNCLAIMED)
+    keep = in_order(worker.leases & held)
     turn.sessions.workers[worker.name] = Session(turn.now_s + turn.lease_s, last_call=worker.last_call)
     _renew(turn, keep)
     return m.RegisterReply(
@@ -92,12 +92,16 @@ def decide_heartbeat(turn: Turn, asked: m.HeartbeatRequest) -> m.HeartbeatReply 
     _renew(turn, tuple(worker.leases & listed))
     session.queued = frozenset(asked.queued) & worker.leases
     session.take_back &= session.queued
+    job = turn.state.current_job
+    if job is not None and job.phase is JobPhase.MAPPING:
+        # reduces that were leased before a map's output was lost: they wait for the map, and so might its next worker
+        session.take_back |= {held for held in session.queued if held.kind == "reduce"}
     session.cancel = set(listed - worker.leases)
     return m.HeartbeatReply(
         epoch=turn.state.epoch,
         heartbeat_s=_heartbeat_s(turn),
-        cancel=_in_order(session.cancel),
-        take_back=_in_order(session.take_back),
+        cancel=in_order(session.cancel),
+        take_back=in_order(session.take_back),
     )
 
 
@@ -110,10 +114,10 @@ def decide_tick(turn: Turn) -> None:
             if lease is not None:
                 due.setdefault(lease.worker, set()).add(attempt)
     for name, attempts in due.items():  # losing one worker's may end the job, and with it all other leases
-        decide_attempts.lose(turn, name, _in_order(attempts & turn.state.workers[name].leases))
+        decide_attempts.lose(turn, name, in_order(attempts & turn.state.workers[name].leases))
     for name in [name for name, session in turn.sessions.workers.items() if session.deadline_s <= turn.now_s]:
         worker = turn.state.workers[name]
-        decide_attempts.lose(turn, name, _in_order(worker.leases))
+        decide_attempts.lose(turn, name, in_order(worker.leases))
         decide_outputs.lose_with_worker(turn, worker)
         turn.emit(r.WorkerLeft(name, turn.at))
         del turn.sessions.workers[name]
@@ -155,7 +159,9 @@ def _grant(turn: Turn, worker: Worker, call: int, want: int) -> tuple[m.AttemptI
     if not table.pending_count:
         _order_take_back(turn, worker)
         return ()
-    indexes = _choose(turn, job, table, want)
+    indexes = _choose(turn, worker, job, table, want)
+    if not indexes:
+        return ()
     turn.emit(
         r.LeasesGranted(
             worker.name, call, job.id, table.kind, tuple(r.Grant(i, table.attempt[i] + 1) for i in indexes), turn.at
@@ -165,8 +171,8 @@ def _grant(turn: Turn, worker: Worker, call: int, want: int) -> tuple[m.AttemptI
     return worker.last_grant
 
 
-def _choose(turn: Turn, job: Job, table: TaskTable, want: int) -> list[int]:
-    """The tasks of a batch. One that was lost so often that it may be what ends its workers runs alone."""
+def _choose(turn: Turn, worker: Worker, job: Job, table: TaskTable, want: int) -> list[int]:
+    """The tasks of a batch. One that was lost so often that it may be what ends its workers runs alone on its own."""
     size = policy.batch_size(
         mean_s=turn.sessions.mean_s.get((job.id, table.kind)),
         pending=table.pending_count,
@@ -174,14 +180,15 @@ def _choose(turn: Turn, job: Job, table: TaskTable, want: int) -> list[int]:
         want=want,
     )
     last_try = job.spec.max_lost_attempts - 1
-    chosen: list[int] = []
-    for index in table.peek_pending(size):
-        if table.lost[index] >= last_try > 0:
-            if not chosen:
-                return [index]
-            continue
-        chosen.append(index)
-    return chosen
+    if not table.most_lost >= last_try > 0:
+        return table.peek_pending(size)
+    if any(table.lost[held.index] >= last_try for held in worker.leases if held.kind == table.kind):
+        return []
+    pending = table.peek_pending(table.pending_count)
+    suspects = [index for index in pending if table.lost[index] >= last_try]
+    if suspects and not worker.leases:
+        return suspects[:1]
+    return [index for index in pending if table.lost[index] < last_try][:size]
 
 
 def _order_take_back(turn: Turn, idle: Worker) -> None:
@@ -193,7 +200,7 @@ def _order_take_back(turn: Turn, idle: Worker) -> None:
         if session.queued and (best is None or len(session.queued) > len(best.queued)):
             best = session
     if best is not None:
-        tail = _in_order(best.queued)
+        tail = in_order(best.queued)
         best.take_back = set(tail[len(tail) // 2 :])
 
 
@@ -216,7 +223,3 @@ def _renew(turn: Turn, attempts: tuple[m.AttemptId, ...], job: Job | None = None
 
 def _heartbeat_s(turn: Turn) -> float:
     return policy.heartbeat_s(turn.settings, turn.lease_s, len(turn.sessions.workers))
-
-
-def _in_order(attempts: set[m.AttemptId] | frozenset[m.AttemptId]) -> tuple[m.AttemptId, ...]:
-    return tuple(sorted(attempts, key=lambda a: (a.job, a.kind, a.index, a.attempt, a.epoch)))

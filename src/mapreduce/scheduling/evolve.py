@@ -5,9 +5,10 @@ It checks the tables before it changes anything, so a record that is not allowed
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
+from mapreduce.errors import IllegalTransition
 from mapreduce.protocol.messages import AttemptId
 from mapreduce.scheduling import records as r
 from mapreduce.scheduling.state import MAX_FAILURE_SAMPLES, FailureNote, Job, State, Worker
@@ -36,21 +37,51 @@ def evolve(state: State, record: r.AnyRecord) -> None:
         case r.LeasesReleased():
             _release(state, record)
         case r.EpochStarted():
+            if record.epoch <= state.epoch:
+                raise IllegalTransition(f"epoch {state.epoch} has begun: EpochStarted {record.epoch} is not allowed")
             state.epoch = record.epoch
         case r.WorkerRegistered():
             _register(state, record)
         case r.WorkerLeft():
-            state.workers.pop(record.worker, None)
+            if _worker_of(state, record).leases:
+                raise IllegalTransition(f"{record.worker} left, but holds {state.workers[record.worker].leases}")
+            del state.workers[record.worker]
         case r.JobSubmitted():
+            if record.job in state.jobs:
+                raise IllegalTransition(f"job {record.job} is there already: JobSubmitted ({record.name})")
             state.jobs[record.job] = Job(record.job, record.name, record.spec, record.code, record.at)
         case r.OutputLost():
             _lose(state, record)
         case r.JobRebuilt():
             _rebuild(state, record)
         case r.JobStarted() | r.JobPlanned() | r.MapsCompleted() | r.JobCommitting() | r.JobFinished():
-            _change_phase(state.jobs[record.job], record, state)
+            _change_phase(_job_of(state, record), record, state)
         case _:
             assert_never(record)
+
+
+def _job_of(
+    state: State,
+    record: r.JobStarted
+    | r.JobPlanned
+    | r.MapsCompleted
+    | r.JobCommitting
+    | r.JobFinished
+    | r.JobRebuilt
+    | r.LeasesGranted
+    | r.OutputLost,
+) -> Job:
+    job = state.jobs.get(record.job)
+    if job is None:
+        raise IllegalTransition(f"there is no job {record.job}: {record!r}")
+    return job
+
+
+def _worker_of(state: State, record: r.LeasesGranted | r.WorkerLeft) -> Worker:
+    worker = state.workers.get(record.worker)
+    if worker is None:
+        raise IllegalTransition(f"there is no worker {record.worker}: {record!r}")
+    return worker
 
 
 def _register(state: State, record: r.WorkerRegistered) -> None:
@@ -92,9 +123,10 @@ def _change_phase(
 
 
 def _grant(state: State, record: r.LeasesGranted) -> None:
-    job, worker = state.jobs[record.job], state.workers[record.worker]
+    job, worker = _job_of(state, record), _worker_of(state, record)
     table = job.maps if record.kind == "map" else job.reduces
     states, granted = table.state, []
+    _check_distinct([grant.index for grant in record.grants], record)
     for grant in record.grants:
         next_task_state(f"{record.kind}-{grant.index}", states[grant.index], record)
     for grant in record.grants:
@@ -115,11 +147,22 @@ def _checked(
 ) -> list[tuple[Job, TaskTable, int, TaskState]]:
     """Job, table, index and next state of each attempt; raises before anything is changed."""
     found = []
+    ids = tuple(ids)
+    _check_distinct(ids, record)
     for attempt in ids:
         job = state.jobs[attempt.job]
         table = job.table(attempt.kind)
-        found.append((job, table, attempt.index, next_task_state(attempt.task, table.state[attempt.index], record)))
+        after = next_task_state(attempt.task, table.state[attempt.index], record)
+        lease = table.leases[attempt.index]
+        if (lease.attempt, lease.epoch) != (attempt.attempt, attempt.epoch):
+            raise IllegalTransition(f"{attempt} is not the live attempt, {lease} is: {type(record).__name__}")
+        found.append((job, table, attempt.index, after))
     return found
+
+
+def _check_distinct(entries: Sequence[object], record: r.AnyRecord) -> None:
+    if len(entries) > 1 and len(set(entries)) < len(entries):
+        raise IllegalTransition(f"something is named twice: {record!r}")
 
 
 def _end_lease(state: State, job: Job, table: TaskTable, index: int, after: TaskState, end: int, at: float) -> None:
@@ -179,7 +222,7 @@ def _fail(state: State, record: r.AttemptFailed) -> None:
     if kind in CHARGED:
         table.charged[index] = min(table.charged[index] + 1, 255)
     elif kind in {"lost", "system"}:
-        table.lost[index] = min(table.lost[index] + 1, 65_535)
+        table.count_loss(index)
     if kind in UNEXPLAINED:
         table.suspect[index] = 1
     if kind == "memory":
@@ -193,32 +236,35 @@ def _release(state: State, record: r.LeasesReleased) -> None:
     for job, table, index, after in _checked(state, record.ids, record):
         _end_lease(state, job, table, index, after, end, record.at)
         if record.why is r.Release.LOST:
-            table.lost[index] = min(table.lost[index] + 1, 65_535)
+            table.count_loss(index)
 
 
 def _lose(state: State, record: r.OutputLost) -> None:
-    job = state.jobs[record.job]
+    job = _job_of(state, record)
     table = job.maps if record.kind == "map" else job.reduces
     phase = next_phase(job.id, job.phase, record)
+    _check_distinct(record.indexes, record)
     for index in record.indexes:
         next_task_state(f"{record.kind}-{index}", table.state[index], record)
     for index in record.indexes:
         table.state[index] = TaskState.PENDING
         table.committed_count -= 1
         table.remade += 1
-        table.lost[index] = min(table.lost[index] + 1, 65_535)
+        table.count_loss(index)
         table.give_back(index)
     job.phase = phase
 
 
 def _rebuild(state: State, record: r.JobRebuilt) -> None:
     """Only verified outputs stay; leases are void, attempt numbers go on."""
-    job = state.jobs[record.job]
+    job = _job_of(state, record)
     phase = next_phase(job.id, job.phase, record)
     for table, trusted in ((job.maps, record.maps), (job.reduces, record.reduces)):
         for worker in state.workers.values():
             worker.leases = {held for held in worker.leases if held.job != job.id}
             worker.last_grant = ()
+        for lease in table.leases.values():
+            job.attempts.finish(lease.row, AttemptEnd.RELEASED, record.at)
         table.reset()
         for done in trusted:
             _trust(job, table, done)

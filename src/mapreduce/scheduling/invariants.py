@@ -40,6 +40,7 @@ def _check_job(state: State, job: Job) -> None:
         assert not job.reduces.leases, f"job {job.id} is {job.phase} and has leases"
     if job.phase in {JobPhase.COMMITTING, JobPhase.COMPLETE}:
         assert job.outputs.is_complete, f"job {job.id} is {job.phase} without all outputs"
+        assert not job.maps.leases, f"job {job.id} is {job.phase} and has leases"
 
 
 def _check_table(state: State, job: Job, table: TaskTable) -> None:

@@ -82,6 +82,7 @@ def _dispatch(turn: Turn, event: Request | events.Event | r.AnyRecord) -> Reply:
             decide_outputs.decide_probed(turn, event)
         case r.Record():
             turn.emit(event)
+            turn.sessions.forget_ended(turn.state)
         case _:
             assert_never(event)
     return None

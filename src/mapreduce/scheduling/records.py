@@ -27,6 +27,8 @@ class Release(IntEnum):
     """The worker never learned of the grant (its answer was lost)."""
     STALE_INPUT = 4
     """A map was made again with other content; its running readers start again."""
+    NOT_NEEDED = 5
+    """All outputs of the job are committed; a map that was being made again has no reader left."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):

@@ -74,6 +74,11 @@ class Sessions:
                 self.deadlines_s[attempt] += gap_s
         self.last_turn_s = now_s
 
+    def forget_ended(self, state: State) -> None:
+        """Drops the deadlines of leases that are over."""
+        live = {attempt for worker in state.workers.values() for attempt in worker.leases}
+        self.deadlines_s = {attempt: at_s for attempt, at_s in self.deadlines_s.items() if attempt in live}
+
     def learn_duration(self, job: int, kind: TaskKind, run_s: float) -> None:
         """Folds the duration of one finished task into the running mean."""
         known = self.mean_s.get((job, kind))

@@ -83,6 +83,8 @@ class TaskTable:
     committed_count: int = field(init=False, default=0)
     failed_attempts: int = field(init=False, default=0)
     remade: int = field(init=False, default=0)
+    most_lost: int = field(init=False, default=0)
+    """The highest of `lost`."""
     _fresh: int = field(init=False, default=0)  # all tasks from here on are pending and were never leased
     _returned: list[int] = field(init=False, default_factory=list)  # heap of pending tasks below `_fresh`
 
@@ -124,6 +126,11 @@ class TaskTable:
     def give_back(self, index: int) -> None:
         """The task `index` is pending again."""
         heapq.heappush(self._returned, index)
+
+    def count_loss(self, index: int) -> None:
+        """The task lost its worker, or its output."""
+        self.lost[index] = min(self.lost[index] + 1, 65_535)
+        self.most_lost = max(self.most_lost, self.lost[index])
 
     def attempt_id(self, index: int, lease: Lease) -> AttemptId:
         """The live attempt of task `index`."""
@@ -209,6 +216,7 @@ class TaskTable:
         assert isinstance(failed, int)
         assert isinstance(remade, int)
         table.failed_attempts, table.remade = failed, remade
+        table.most_lost = max(table.lost, default=0)
         table.rebuild_queue()
         return table
 

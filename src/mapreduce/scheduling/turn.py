@@ -75,3 +75,8 @@ class Turn:
             self.sessions.deadlines_s.pop(attempt, None)
         if attempts:
             self.emit(r.LeasesReleased(worker, attempts, why, self.at))
+
+
+def in_order(attempts: set[AttemptId] | frozenset[AttemptId]) -> tuple[AttemptId, ...]:
+    """Attempts in the order of their names, so that records do not depend on hashing."""
+    return tuple(sorted(attempts, key=lambda a: (a.job, a.kind, a.index, a.attempt, a.epoch)))

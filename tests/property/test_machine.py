@@ -1,0 +1,217 @@
+"""The machine under any order of events: the invariants hold after every turn, and the log tells the same state.
+
+Workers here are worse than real ones: they forget, repeat, report for others, come back after their lease. What they
+were once told stays true: an accepted commit is the task's output until its bytes are declared gone.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, precondition, rule
+
+from mapreduce.protocol import messages as m
+from mapreduce.scheduling import events, invariants, records
+from mapreduce.scheduling.transitions import TaskState
+from mapreduce.scheduling.turn import Refusal
+from tests.support.machines import Bench, make_spec, output_of
+
+WORKERS = st.sampled_from(["a", "b", "c"])
+CLASSES = st.sampled_from(["user", "memory", "timeout", "crash", "lost", "disruption", "system", "input", "unstorable"])
+
+
+class MachineUnderStress(RuleBasedStateMachine):
+    attempts: Bundle[Any] = Bundle("attempts")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bench = Bench()
+        self.accepted: dict[m.AttemptId, int] = {}
+        self.undone: set[m.AttemptId] = set()
+
+    # -------------------------------------------------------------------------------------------------------- events
+
+    @rule(
+        maps=st.integers(0, 5),
+        partitions=st.integers(0, 3),
+        max_attempts=st.integers(1, 4),
+        max_lost=st.integers(1, 4),
+        shuffle=st.sampled_from(["Shared", "Peer"]),
+    )
+    def a_job_is_submitted(self, maps: int, partitions: int, max_attempts: int, max_lost: int, shuffle: Any) -> None:
+        if len(self.bench.state.jobs) > 6:
+            return
+        spec = make_spec(
+            reducers=partitions, lease_s=10, max_attempts=max_attempts, max_lost_attempts=max_lost, shuffle=shuffle
+        )
+        self.bench.begin_job(maps, partitions, spec)
+
+    @rule(kind=st.sampled_from(["plan", "broken"]))
+    def planning_ends(self, kind: str) -> None:
+        job = self.bench.state.current_job
+        if job is not None and kind == "plan":
+            self.bench.plan(3, 2, job.id)
+        elif job is not None and job.phase == "Planning":
+            self.bench.turn(events.JobBroken(job.id, "InvalidInput", "it is gone"))
+
+    @rule(worker=WORKERS, slots=st.integers(1, 3), remembers=st.booleans())
+    def a_worker_registers(self, worker: str, slots: int, remembers: bool) -> None:
+        known = self.bench.state.workers.get(worker)
+        held = tuple(known.leases) if known is not None and remembers else ()
+        reply = self.bench.register(worker, slots=slots, held=held, serve_url=f"http://{worker}")
+        assert set(reply.keep) == set(held)
+
+    @rule(target=attempts, worker=WORKERS, want=st.integers(1, 4))
+    def a_worker_takes_work(self, worker: str, want: int) -> Any:
+        reply = self.bench.try_next(worker, want=want)
+        if isinstance(reply, Refusal):
+            return multiple()
+        again = self.bench.next(worker, want=want, call=self.bench.calls[worker])
+        assert again.tasks == reply.tasks, "the same call gets the same answer"
+        return multiple(*(task.id for task in reply.tasks))
+
+    @rule(worker=WORKERS, attempt=attempts, is_other=st.booleans(), is_repeated=st.booleans())
+    def a_worker_commits(self, worker: str, attempt: m.AttemptId, is_other: bool, is_repeated: bool) -> None:
+        digest = attempt.attempt if is_other else None
+        done = m.Commit(id=attempt, output=output_of(attempt, digest=digest, counters={"n": 1}), run_s=0.2)
+        self._report(worker, done, is_repeated=is_repeated)
+
+    @rule(worker=WORKERS, attempt=attempts, kind=CLASSES, is_repeated=st.booleans())
+    def a_worker_fails(self, worker: str, attempt: m.AttemptId, kind: Any, is_repeated: bool) -> None:
+        self._report(worker, m.Fail(id=attempt, failure=m.Failure(failure_class=kind, message="x")), is_repeated)
+
+    @rule(worker=WORKERS, attempt=attempts, index=st.integers(0, 5))
+    def a_reader_reports_a_run(self, worker: str, attempt: m.AttemptId, index: int) -> None:
+        job = self.bench.state.jobs[attempt.job]
+        if attempt.kind == "reduce" and index < job.maps.count and job.maps.was_committed(index):
+            lost = m.LostRun(map=job.maps.output(index).id, problem="gone")
+            what = m.Failure(failure_class="run-lost", message="gone", lost_runs=(lost,))
+            self._report(worker, m.Fail(id=attempt, failure=what), is_repeated=False)
+
+    @rule(worker=WORKERS, attempt=attempts, is_repeated=st.booleans())
+    def a_worker_releases(self, worker: str, attempt: m.AttemptId, is_repeated: bool) -> None:
+        self._report(worker, m.Release(id=attempt), is_repeated)
+
+    @rule(worker=WORKERS, split=st.integers(0, 4))
+    def a_worker_beats(self, worker: str, split: int) -> None:
+        known = self.bench.state.workers.get(worker)
+        if known is None:
+            return
+        held = sorted(known.leases, key=str)
+        reply = self.bench.heartbeat(worker, running=held[:split], queued=held[split:])
+        assert not set(reply.cancel) & known.leases
+        assert set(reply.take_back) <= set(held[split:])
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 9.9, 10.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.bench.pass_time(seconds)
+
+    @rule(seconds=st.sampled_from([60.0, 86_400.0]))
+    def the_node_is_paused(self, seconds: float) -> None:
+        before = {worker.name: set(worker.leases) for worker in self.bench.state.workers.values()}
+        self.bench.now_s += seconds
+        self.bench.turn(events.Tick())
+        assert before == {worker.name: worker.leases for worker in self.bench.state.workers.values()}
+
+    @precondition(lambda self: self.bench.state.current_job is not None)
+    @rule(index=st.integers(0, 5))
+    def a_run_is_found_gone(self, index: int) -> None:
+        job = self.bench.state.current_job
+        assert job is not None
+        if index < job.maps.count and job.maps.was_committed(index) and not job.is_map_only:
+            self.bench.turn(events.RunsProbed(job.id, (job.maps.output(index).id,), "gone"))
+
+    @precondition(lambda self: self.bench.state.current_job is not None)
+    @rule(is_whole=st.booleans(), index=st.integers(0, 5))
+    def publishing_ends(self, is_whole: bool, index: int) -> None:
+        job = self.bench.state.current_job
+        assert job is not None
+        if job.phase == "Committing" and is_whole:
+            self.bench.turn(events.Published(job.id))
+        elif job.phase == "Committing" and index < job.outputs.count:
+            self.bench.turn(events.OutputsMissing(job.id, (index,), "gone"))
+
+    @rule(job=st.integers(1, 7))
+    def a_user_cancels(self, job: int) -> None:
+        if job % 3 == 0:
+            self.bench.turn(events.CancelRequested(job))
+
+    @rule(from_snapshot=st.booleans())
+    def the_coordinator_restarts(self, from_snapshot: bool) -> None:
+        self.bench.restart(from_snapshot=from_snapshot)
+        if from_snapshot:
+            invariants.check_replay(self.bench.state, self.bench.replayed())
+
+    @precondition(lambda self: self.bench.state.current_job is not None)
+    @rule(trusted=st.integers(0, 63))
+    def the_log_is_rebuilt(self, trusted: int) -> None:
+        job = self.bench.state.current_job
+        assert job is not None
+        if job.phase not in {"Mapping", "Reducing", "Committing"}:
+            return
+        kept = []
+        for table in (job.maps, job.reduces):
+            committed = [i for i in range(table.count) if table.state[i] == TaskState.COMMITTED and trusted >> i & 1]
+            outputs = [table.output(index) for index in committed]
+            kept.append(tuple(records.Committed(o.id, o.has_file, o.bytes, o.records, o.digest) for o in outputs))
+        self.bench.turn(records.JobRebuilt(job.id, kept[0], kept[1], self.bench.now_s))
+
+    # -------------------------------------------------------------------------------------------------------- checks
+
+    def _report(self, worker: str, done: m.Finished, is_repeated: bool) -> None:
+        reply = self.bench.try_next(worker, finished=[done], want=0)
+        if isinstance(reply, Refusal):
+            return
+        [verdict] = reply.verdicts
+        if is_repeated and verdict.accepted and worker in self.bench.state.workers:
+            again = self.bench.next(worker, finished=[done], want=0, call=self.bench.calls[worker])
+            assert again.verdicts == reply.verdicts, "the same call gets the same answer"
+        if verdict.accepted and isinstance(done, m.Commit):
+            self.accepted[done.id] = 1
+
+    @invariant()
+    def no_accepted_commit_is_lost(self) -> None:
+        for record in self.bench.log:
+            if isinstance(record, records.OutputLost):
+                job = self.bench.state.jobs[record.job]
+                self.undone |= {
+                    a for a in self.accepted if (a.job, a.kind) == (job.id, record.kind) and a.index in record.indexes
+                }
+            elif isinstance(record, records.JobRebuilt):
+                self.undone |= {a for a in self.accepted if a.job == record.job}
+        for attempt in self.accepted.keys() - self.undone:
+            table = self.bench.state.jobs[attempt.job].table(attempt.kind)
+            assert table.state[attempt.index] == TaskState.COMMITTED
+            assert table.output(attempt.index).id == attempt
+
+    @invariant()
+    def counters_count_each_task_once(self) -> None:
+        for job in self.bench.state.jobs.values():
+            done = sum(table.was_committed(i) for table in (job.maps, job.reduces) for i in range(table.count))
+            assert job.counters.get("n", 0) == done
+
+    @invariant()
+    def attempts_are_bounded(self) -> None:
+        for job in self.bench.state.jobs.values():
+            for table in (job.maps, job.reduces):
+                assert all(charged <= job.spec.max_attempts for charged in table.charged)
+                assert all(lost <= job.spec.max_lost_attempts for lost in table.lost)
+            if job.phase == "Failed":
+                assert job.reason.isalpha()
+                assert job.message
+
+    def teardown(self) -> None:
+        invariants.check_replay(self.bench.state, self.bench.replayed())
+
+
+TestMachineUnderStress = MachineUnderStress.TestCase
+TestMachineUnderStress.settings = settings(
+    max_examples=400 if os.environ.get("EXHAUSTIVE") else 60,
+    stateful_step_count=60,
+    deadline=None,
+    derandomize=not os.environ.get("EXHAUSTIVE"),
+    suppress_health_check=list(HealthCheck),
+)
