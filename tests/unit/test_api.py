@@ -30,7 +30,11 @@ def test_importing_the_package_imports_only_the_standard_library() -> None:
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     foreign = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names)
     assert foreign == {"mapreduce"}
-    assert {name for name in loaded if name.startswith("mapreduce")} == {"mapreduce", "mapreduce.api"}
+    assert {name for name in loaded if name.startswith("mapreduce")} == {
+        "mapreduce",
+        "mapreduce.api",
+        "mapreduce.version",
+    }
     assert not {"asyncio", "inspect", "pathlib", "dataclasses", "json", "subprocess"} & set(loaded)
 
 
