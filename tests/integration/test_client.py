@@ -1,0 +1,246 @@
+"""The client against the real HTTP edge, and against servers that behave badly."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from mapreduce.errors import Unauthorized, Unreachable
+from mapreduce.protocol.client import (
+    CoordinatorClient,
+    FolderEndpoint,
+    Refusal,
+    TokenFileEndpoint,
+    UrlEndpoint,
+    WorkerClient,
+)
+from mapreduce.protocol.messages import (
+    Commit,
+    HeartbeatRequest,
+    NextRequest,
+    RegisterRequest,
+    SubmitRequest,
+    TaskOutput,
+)
+from tests.support.edge import WORKER, Served, serving
+from tests.support.fakeservice import ATTEMPT, JOB, PART, a_spec
+from tests.support.running import runs
+
+
+def admin(served: Served) -> CoordinatorClient:
+    return CoordinatorClient(UrlEndpoint(served.url, served.tokens.admin))
+
+
+@runs
+async def test_a_worker_joins_takes_a_task_commits_it_and_beats(tmp_path: Path) -> None:
+    async with serving(tmp_path, now_at=time.time) as served:
+        client = WorkerClient(UrlEndpoint(served.url, served.tokens.worker))
+
+        def dialogue() -> None:
+            joined = client.register(RegisterRequest(worker=WORKER, slots=1, protocol=1))
+            first = client.next(joined.session, NextRequest(epoch=1, worker=WORKER, call=1, want=1))
+            assert [task.id for task in first.tasks] == [ATTEMPT]
+            done = Commit(id=ATTEMPT, output=TaskOutput(), run_s=0.5)
+            second = client.next(joined.session, NextRequest(epoch=1, worker=WORKER, call=2, finished=(done,)))
+            assert [verdict.accepted for verdict in second.verdicts] == [True]
+            assert client.heartbeat(joined.session, HeartbeatRequest(epoch=1, worker=WORKER)).epoch == 1
+            assert client.definition(joined.session, JOB).name == "words"
+            assert [run.digest for run in client.runs(joined.session, JOB)] == [1 << 63]
+            client.put_log(joined.session, ATTEMPT, b"hello")
+            with pytest.raises(Refusal) as caught:
+                client.next(joined.session, NextRequest(epoch=2, worker=WORKER, call=3))
+            assert (caught.value.status, caught.value.code) == (409, "epoch-changed")
+            client.close()
+
+        await asyncio.to_thread(dialogue)
+        assert served.service.log_of_attempt[ATTEMPT.stem] == b"hello"
+
+
+@runs
+async def test_the_command_line_can_do_all_that_it_needs(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        client = admin(served)
+        bundle = b"some code"
+        digest = hashlib.sha256(bundle).hexdigest()
+
+        def dialogue() -> None:
+            client.put_code(digest, bundle)
+            assert client.code(digest) == bundle
+            assert client.submit(SubmitRequest(name="words", spec=a_spec(), code=digest)) == JOB
+            assert [job.job for job in client.statuses().jobs] == [JOB]
+            status, sequence = client.status(JOB)
+            assert (status.name, sequence) == ("words", 7)
+            assert client.logs(JOB, "map-3") == b"what map-3 printed\n"
+            assert client.parts(JOB) == [PART]
+            into = io.BytesIO()
+            assert client.download_part(JOB, PART, into) == len(into.getvalue()) == 256 * 40
+            assert client.cancel(JOB).state == "Cancelled"
+            assert client.definition(JOB).name == "words"
+            client.close()
+
+        await asyncio.to_thread(dialogue)
+
+
+@runs
+async def test_events_come_with_their_sequences(tmp_path: Path) -> None:
+    async def three(start: int) -> AsyncIterator[tuple[int, bytes]]:
+        for sequence in range(start, start + 3):
+            yield sequence, json.dumps({"sequence": sequence}).encode()
+        await asyncio.sleep(60)
+
+    async with serving(tmp_path) as served:
+        served.service.subscription = three
+
+        def look() -> list[tuple[int, bytes]]:
+            events = admin(served).events(5)
+            try:
+                return [next(events) for _ in range(3)]
+            finally:
+                events.close()  # type: ignore[attr-defined]  # an iterator to its users, a generator here
+
+        seen = await asyncio.to_thread(look)
+        assert [(sequence, json.loads(body)) for sequence, body in seen] == [(n, {"sequence": n}) for n in (5, 6, 7)]
+
+
+@runs
+async def test_a_wrong_token_is_unauthorized_and_a_wrong_role_too(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        for token in ("x" * 40, served.tokens.read):
+            client = CoordinatorClient(UrlEndpoint(served.url, token))
+            with pytest.raises(Unauthorized):
+                await asyncio.to_thread(client.cancel, JOB)
+
+
+@runs
+async def test_what_does_not_exist_is_a_refusal_with_its_code(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        client = admin(served)
+        with pytest.raises(Refusal) as caught:
+            await asyncio.to_thread(client.code, "0" * 64)
+        assert (caught.value.status, caught.value.code, caught.value.exit_code) == (404, "not-found", 2)
+        assert [job.job for job in (await asyncio.to_thread(client.statuses)).jobs] == [JOB], "it can go on"
+        client.close()
+
+
+def client_of(url: str, *, deadline_s: float = 5.0) -> closing[CoordinatorClient]:
+    return closing(CoordinatorClient(UrlEndpoint(url, "t"), deadline_s=deadline_s))
+
+
+def test_no_coordinator_is_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    client = CoordinatorClient(UrlEndpoint(f"http://127.0.0.1:{port}", "t"))
+    with pytest.raises(Unreachable, match=str(port)):
+        client.statuses()
+
+
+@contextmanager
+def saying(*answers: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that says these bytes, one connection each, and what it was asked; None: silence."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    asked: list[bytes] = []
+    is_over = threading.Event()
+
+    def serve() -> None:
+        for answer in answers:
+            connection, _ = listener.accept()
+            with connection:
+                asked.append(connection.recv(1 << 16))
+                if answer is None:
+                    is_over.wait(10)
+                else:
+                    connection.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+    finally:
+        is_over.set()
+        listener.close()
+        thread.join(5)
+
+
+def answer(body: bytes, status: str = "200 OK") -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+EMPTY_LIST = b'{"jobs":[],"epoch":1,"sequence":0}'
+
+
+def test_silence_ends_at_the_deadline() -> None:
+    with (
+        saying(None) as (url, _),
+        client_of(url, deadline_s=0.2) as client,
+        pytest.raises(Unreachable, match="timed out"),
+    ):
+        client.statuses()
+
+
+@pytest.mark.parametrize(
+    "said", [answer(EMPTY_LIST)[:-5], b"SSH-2.0-OpenSSH\r\n", b"", answer(b"<html>"), answer(b"{}")]
+)
+def test_what_is_no_whole_answer_of_a_coordinator_is_unreachable(said: bytes) -> None:
+    with saying(said) as (url, _), client_of(url) as client, pytest.raises(Unreachable):
+        client.statuses()
+
+
+def test_an_error_without_an_error_reply_still_has_a_status() -> None:
+    with saying(answer(b"<html>Bad Gateway</html>", "502 Bad Gateway")) as (url, _), client_of(url) as client:
+        with pytest.raises(Refusal) as caught:
+            client.statuses()
+        assert (caught.value.status, caught.value.code) == (502, "http-502")
+
+
+def test_a_connection_that_was_closed_while_idle_is_opened_again_without_a_word() -> None:
+    with saying(answer(EMPTY_LIST), answer(EMPTY_LIST)) as (url, asked), client_of(url) as client:
+        client.statuses()
+        client.statuses()
+        assert len(asked) == 2
+
+
+def test_a_submission_that_broke_off_is_not_sent_twice() -> None:
+    with saying(b"", answer(b'{"job":1}')) as (url, asked), client_of(url) as client:
+        with pytest.raises(Unreachable):
+            client.submit(SubmitRequest(name="n", spec=a_spec(), code="0" * 64))
+        assert len(asked) == 1
+        assert client.submit(SubmitRequest(name="n", spec=a_spec(), code="0" * 64)) == 1
+
+
+def test_a_coordinator_that_restarts_elsewhere_is_found_through_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text('{"admin":"a","worker":"w","read":"r"}')
+    client = CoordinatorClient(FolderEndpoint(tmp_path))
+    with pytest.raises(Unreachable, match="No coordinator"):
+        client.statuses()
+    with saying(answer(EMPTY_LIST)) as (url, asked):
+        (tmp_path / "endpoint.json").write_text(json.dumps({"url": url, "epoch": 1, "pid": 1}))
+        client.statuses()
+        assert b"Authorization: Bearer r\r\n" in asked[0]
+    with saying(answer(EMPTY_LIST)) as (url, _):
+        (tmp_path / "endpoint.json").write_text(json.dumps({"url": url, "epoch": 2, "pid": 1}))
+        with pytest.raises(Unreachable):
+            client.statuses()
+        client.statuses()
+    client.close()
+
+
+def test_a_token_file_may_hold_one_bare_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    endpoint = TokenFileEndpoint("http://h", tmp_path / "token")
+    assert endpoint.token("worker") == "secret"
+    (tmp_path / "token").write_text('{"read":"r"}')
+    with pytest.raises(Unauthorized, match="worker"):
+        endpoint.token("worker")
+    (tmp_path / "token").unlink()
+    with pytest.raises(Unauthorized, match="cannot be read"):
+        endpoint.token("worker")
