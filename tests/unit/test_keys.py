@@ -91,7 +91,7 @@ def test_nan_is_found_at_any_depth(keys: list[Any]) -> None:
 
 
 def test_the_order_goes_by_type_then_by_value() -> None:
-    ordered = [
+    ordered: list[Any] = [
         None,
         -math.inf,
         -1,

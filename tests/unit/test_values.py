@@ -3,7 +3,7 @@ from __future__ import annotations
 import collections
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -27,6 +27,11 @@ class Point:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "doubled", self.x * 2)
+
+
+class Pair(NamedTuple):
+    a: int
+    b: int
 
 
 class Reading(msgspec.Struct):
@@ -85,7 +90,7 @@ def test_an_unstorable_field_is_named() -> None:
     [
         ({1}, "sorted"),
         (collections.Counter("ab"), "dict"),
-        (collections.namedtuple("Pair", "a b")(1, 2), "tuple"),
+        (Pair(1, 2), "tuple"),
         (bytearray(b"a"), "Values are None"),
         ([object()], "Values are None"),
         ({"a": 1j}, "Values are None"),

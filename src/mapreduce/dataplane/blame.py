@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,8 @@ from mapreduce.dataplane.unstorable import UnstorableValue
 from mapreduce.errors import TaskFailed
 
 _OWN_CODE: Final = str(Path(__file__).parent.parent)
-_SHOWN_CHARS: Final = 200
+_SHORT: Final = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
 
 
 class Misuse(Exception):  # noqa: N818 - becomes `TaskFailed` at once
@@ -47,9 +49,11 @@ def user_traceback(error: BaseException) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for a message, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
+    """A value for a message, cut where it is long; never raises, whatever the value is."""
+    try:
+        return _SHORT.repr(value)
+    except Exception:  # a repr of the user's, or an integer beyond the limit on decimal digits
+        return f"<{type(value).__name__}>"
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:
