@@ -10,6 +10,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from mapreduce_worker.agent.processes import ExecutorProcess, SocketFolder, slot
 
 if TYPE_CHECKING:
     from mapreduce.protocol.endpoint import Endpoint
+    from mapreduce_worker.agent.agent import Agent
     from mapreduce_worker.agent.settings import AgentSettings
 
 EXIT_USAGE = 2
@@ -56,6 +58,7 @@ def _run(
     try:
         agent = Agent(_settings(given, worker, scratch), sockets, executors)
         signal.signal(signal.SIGTERM, lambda *_: agent.ask_to_end())
+        _end_with_any_thread(agent)
         # of a worker that was started by another process Ctrl-C is that process's business
         is_child = given.parent_fd is not None
         signal.signal(signal.SIGINT, signal.SIG_IGN if is_child else lambda *_: agent.ask_to_end())
@@ -66,6 +69,17 @@ def _run(
     finally:
         sockets.remove()
         remove_tree(scratch)
+
+
+def _end_with_any_thread(agent: Agent) -> None:
+    """A thread that dies of a bug takes the worker along: without it the worker would beat on and do nothing."""
+    show = threading.excepthook
+
+    def show_and_end(died: threading.ExceptHookArgs) -> None:
+        show(died)
+        agent.ask_to_end()
+
+    threading.excepthook = show_and_end
 
 
 def _parser() -> argparse.ArgumentParser:
