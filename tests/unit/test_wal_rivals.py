@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -83,9 +84,9 @@ def test_two_incarnations_interleaved_at_every_pair_of_steps_leave_one_history(b
     for first_steps in range(call_count + 1):
         for second_steps in range(-first_steps % STRIDE, call_count + 1, STRIDE):
             contest = Contest(deepcopy(base))
-            with SteppedProgram(contest.disk, lambda files, it=contest: it.serve(files, b"first")) as first:  # type: ignore[misc]
+            with SteppedProgram(contest.disk, partial(contest.serve, name=b"first")) as first:
                 first.step(first_steps)
-                with SteppedProgram(contest.disk, lambda files, it=contest: it.serve(files, b"second")) as second:  # type: ignore[misc]
+                with SteppedProgram(contest.disk, partial(contest.serve, name=b"second")) as second:
                     second.step(second_steps)
                     first.finish()
                     second.finish()
@@ -95,8 +96,8 @@ def test_two_incarnations_interleaved_at_every_pair_of_steps_leave_one_history(b
 def test_of_two_in_lockstep_one_serves(base: Disk) -> None:
     contest = Contest(deepcopy(base))
     with (
-        SteppedProgram(contest.disk, lambda files: contest.serve(files, b"first")) as first,
-        SteppedProgram(contest.disk, lambda files: contest.serve(files, b"second")) as second,
+        SteppedProgram(contest.disk, partial(contest.serve, name=b"first")) as first,
+        SteppedProgram(contest.disk, partial(contest.serve, name=b"second")) as second,
     ):
         while not (first.is_done and second.is_done):
             first.step()
@@ -131,3 +132,53 @@ def test_an_idle_zombie_notices_when_it_marks(base: Disk) -> None:
     open_log(disk)
     with pytest.raises(Fenced):
         zombie.mark()
+
+
+def test_the_claim_is_on_the_disk_before_anything_is_read_that_counts(base: Disk) -> None:
+    files = FaultyFiles(deepcopy(base))
+    open_files(files)
+    claimed = files.calls.index("create")
+    assert files.calls[claimed : claimed + 4] == ["create", "sync", "close", "sync_folder"]
+    assert files.calls[claimed + 4 : claimed + 6] == ["list_folder", "list_folder"], "is it the highest; what is there"
+    assert "read" in files.calls[claimed + 6 :]
+
+
+def test_who_creates_an_old_claim_again_after_it_was_cleaned_up_touches_nothing(base: Disk) -> None:
+    """Paused between choosing the epoch and claiming it, while two successors came and the second one cleaned up."""
+    disk = deepcopy(base)
+
+    def claim_late(files: FaultyFiles) -> None:
+        late_files.append(files)
+        open_files(files)
+
+    late_files: list[FaultyFiles] = []
+    alone = FaultyFiles(deepcopy(base))
+    open_files(alone)
+    with SteppedProgram(disk, claim_late) as late:
+        late.step(alone.calls.index("create") + 1)
+        log, _ = open_log(disk)
+        log.enqueue(b"x")
+        log.flush()
+        log, _ = open_log(disk)
+        late.finish()
+    assert isinstance(late.error, Fenced)
+    assert "rename" not in late_files[0].calls
+    assert log.flush() == 6
+
+
+@pytest.mark.parametrize("moment", ["create", "rename"])
+def test_a_zombie_that_resumes_within_a_snapshot_deletes_nothing_of_its_successor(moment: str, base: Disk) -> None:
+    def interrupt(call: str, path: str) -> None:
+        if call == moment and "snapshot" in path:
+            open_log(disk)
+            before.extend(disk.names())
+
+    disk, before = deepcopy(base), list[str]()
+    zombie, recovery = open_log(disk, interrupt)
+    history = history_of(recovery)
+    with pytest.raises(Fenced):
+        zombie.snapshot(encode_state(history), len(history))
+    left = {name for name in before if not name.endswith(".tmp")}
+    assert left <= set(disk.names())
+    _, recovery = open_log(disk)
+    assert (history_of(recovery), recovery.rot) == (history, None)

@@ -12,6 +12,7 @@ from mapreduce.wal.codec import (
     SKIPPABLE,
     START_BYTES,
     pack_record,
+    padded_bytes,
     unpack_record_from,
 )
 from mapreduce.wal.files import FileSystem
@@ -126,6 +127,19 @@ def test_two_segments_with_exchanged_names_are_rot(story: Story, image: Image) -
     assert_rot(reopen({**image, FIRST: image[SECOND], SECOND: image[FIRST]}), story)
 
 
+def test_a_sealed_segment_with_other_records_than_were_sealed_is_rot(image: Image) -> None:
+    """As valid in itself as can be: same store, epoch, salt, number and length."""
+    disk = Disk()
+    log, _ = open_log(disk)
+    for index in range(1, 5):
+        log.enqueue(b"RECORD-%d-" % index + b"x" * (index * 7 % 23))
+        log.flush()
+    log.mark()
+    assert len(disk.image()[FIRST]) == len(image[FIRST])
+    recovery = reopen({**image, FIRST: disk.image()[FIRST]})
+    assert "not the one that the successor sealed" in (recovery.rot or "")
+
+
 def test_a_record_twice_is_rot_even_at_the_tail(story: Story, image: Image) -> None:
     data = image[THIRD]
     last = data[record_end(data) - 40 :]
@@ -234,7 +248,8 @@ class TestSnapshots:
         assert recovery.rot is not None
         assert history_of(recovery) == self.story.enqueued[:6]
 
-    def test_a_log_that_ends_before_what_its_snapshot_contains_is_rot(self) -> None:
+    @pytest.mark.parametrize("is_all_missing", [False, True])
+    def test_a_log_that_ends_before_what_its_snapshot_contains_is_rot(self, is_all_missing: bool) -> None:
         disk, story = Disk(), self.story
         log, _ = open_log(disk)
         story.enqueue(log, 2)
@@ -243,7 +258,8 @@ class TestSnapshots:
         story.snapshot(log)
         image = disk.image()
         del image[segment_path(2, 1)]  # the first segment is the last now, and it is cut
-        image[FIRST] = image[FIRST][: len(image[FIRST]) - 8]
+        missing_bytes = padded_bytes(len(story.enqueued[-1])) if is_all_missing else 8
+        image[FIRST] = image[FIRST][: len(image[FIRST]) - missing_bytes]
         recovery = reopen(image)
         assert recovery.rot is not None
         assert history_of(recovery) == story.enqueued

@@ -214,10 +214,10 @@ def _spare_damage(files: FileSystem, folder: str, image: LogImage) -> list[str]:
             found.append(f"{snapshot.name} (older generation): {state.problem}")
     scanned = {segment for segment, _ in image.scans}
     starts = image.survey.starts
-    for (segment, _), (follower, _) in zip(image.chain, image.chain[1:], strict=False):
+    seals = [*(starts[segment].seal for segment, _ in image.chain[1:]), image.attachment.seal]
+    for (segment, _), seal in zip(image.chain, seals, strict=False):
         if segment in scanned:
             continue
-        seal = starts[follower].seal
         scan = scan_sealed(files.read(place(folder, segment.name)), starts[segment], seal.valid_bytes, seal.checksum)
         if scan.finding is not Finding.CLEAN:
             found.append(f"{_scan_line(segment, scan)} (older generation)")

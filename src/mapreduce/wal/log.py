@@ -297,6 +297,16 @@ class Log:
         if self._is_closed:
             raise StorageFailed("the log is closed; no record can be written any more.")
 
+    def _fenced(self) -> Fenced | None:
+        """Return Fenced if that is why a call failed: a successor removes the unfinished files of the older ones."""
+        try:
+            self._check_claim()
+        except Fenced as fenced:
+            return fenced
+        except OSError:
+            pass  # the first error is the one to tell
+        return None
+
     @contextmanager
     def _io(self, action: str) -> Iterator[None]:
         """Let nothing through after a failure, and make every failure final."""
@@ -304,7 +314,7 @@ class Log:
         try:
             yield
         except OSError as error:
-            self._failure = storage_failure(f"{action} {self._folder}", error)
+            self._failure = self._fenced() or storage_failure(f"{action} {self._folder}", error)
             raise self._failure from error
         except MapReduceError as error:
             self._failure = error
