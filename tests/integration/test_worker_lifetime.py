@@ -270,3 +270,22 @@ def test_wrong_usage_ends_with_2(options: list[str], tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr
+
+
+def test_a_folder_too_deep_for_a_socket_is_no_hindrance_and_nothing_is_left_elsewhere(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    gate(setting).touch()
+    setting.job(WAITING)
+    deep = tmp_path / ("deep" * 20)
+    worker = setting.worker("--scratch", str(deep))
+    task = setting.map_task(0, f"{gate(setting)}\n")
+    setting.coordinator.grant(task)
+    assert isinstance(setting.coordinator.result(task.id), Commit)
+    assert list(temporary.iterdir()) == []
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 143
+    assert list(deep.iterdir()) == []

@@ -67,7 +67,6 @@ def _run(
         sys.stderr.write(f"{error}\n")
         return EXIT_USAGE
     finally:
-        sockets.remove()
         remove_tree(scratch)
 
 

@@ -55,7 +55,6 @@ class Agent:
         self._wake_read, self._wake_write = socket.socketpair()
         self._posted: deque[Callable[[], None]] = deque()
         self._ready: deque[Prepared] = deque()
-        self._sockets = sockets
         self._exit_code: int | None = None
         self._leave_by_s: float | None = None
         self._last_word_by_s: float | None = None
@@ -168,7 +167,6 @@ class Agent:
         for slot in self._slots:
             slot.close()
         self._server.close()
-        self._sockets.remove()
         remove_tree(self._settings.scratch)
 
     # ------------------------------------------------------------------------------------------- what the session wants

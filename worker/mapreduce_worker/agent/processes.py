@@ -28,35 +28,36 @@ def executor_environment(temporary: Path) -> dict[str, str]:
 
 
 class SocketFolder:
-    """A private folder with a short path for the sockets between an agent and its executors."""
+    """Where the sockets between an agent and its executors lie: each for the moment until its executor has called."""
 
     def __init__(self, preferred: Path) -> None:
-        self._made: Path | None = None
-        if len(str(preferred.absolute())) + 16 > _MAX_SOCKET_PATH:
-            import tempfile
-
-            short = "/tmp" if len(tempfile.gettempdir()) > _MAX_SOCKET_PATH - 32 else None  # noqa: S108 - mkdtemp below
-            self._made = preferred = Path(tempfile.mkdtemp(prefix="mr-", dir=short))
-        preferred.mkdir(parents=True, exist_ok=True)
         self._folder = preferred.absolute()
+        self._is_short = len(str(self._folder)) + 16 <= _MAX_SOCKET_PATH
         self._count = 0
 
     def next_path(self) -> Path:
-        """A path that was not used before."""
+        """A path that was not used before, in a folder that exists. In a private one, if the preferred is too long."""
         self._count += 1
-        return self._folder / f"x{self._count}.sock"
+        if self._is_short:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return self._folder / f"x{self._count}.sock"
+        import tempfile
 
-    def remove(self) -> None:
-        """Remove the folder, if it was made here."""
-        if self._made is not None:
+        short = "/tmp" if len(tempfile.gettempdir()) > _MAX_SOCKET_PATH - 32 else None  # noqa: S108 - a folder of its own
+        return Path(tempfile.mkdtemp(prefix="mr-", dir=short)) / "x.sock"
+
+    def give_back(self, path: Path) -> None:
+        """The path is no longer needed: remove the socket, and the private folder around it."""
+        path.unlink(missing_ok=True)
+        if not self._is_short:
             with contextlib.suppress(OSError):
-                self._made.rmdir()
+                path.parent.rmdir()
 
 
 def start_executor(sockets: SocketFolder, temporary: Path) -> ExecutorProcess:
     """Start an executor whose temporary files go to a folder of its own. Raises `OSError`."""
     temporary.mkdir(parents=True, exist_ok=True)
-    return ExecutorProcess(sockets.next_path(), executor_environment(temporary))
+    return ExecutorProcess(sockets, executor_environment(temporary))
 
 
 def slot_folder(scratch: Path, index: int) -> Path:
@@ -67,13 +68,13 @@ def slot_folder(scratch: Path, index: int) -> Path:
 class ExecutorProcess:
     """A started executor and the listening socket on which it will call."""
 
-    def __init__(self, socket_path: Path, environment: dict[str, str]) -> None:
-        self._path = socket_path
+    def __init__(self, sockets: SocketFolder, environment: dict[str, str]) -> None:
+        self._sockets, self._path = sockets, sockets.next_path()
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(str(socket_path))
+        self.listener.bind(str(self._path))
         self.listener.listen(1)
         self.listener.setblocking(False)
-        command = [sys.executable, "-P", "-m", "mapreduce_worker.executor", "--socket", str(socket_path)]
+        command = [sys.executable, "-P", "-m", "mapreduce_worker.executor", "--socket", str(self._path)]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own module by our own interpreter
                 [*command, "--parent-pid", str(os.getpid())],
@@ -89,7 +90,7 @@ class ExecutorProcess:
     def stop_listening(self) -> None:
         """The executor has called, or never will."""
         self.listener.close()
-        self._path.unlink(missing_ok=True)
+        self._sockets.give_back(self._path)
 
     def has_ended(self) -> bool:
         """Whether it is over. It stays to be reaped by `end`, where the system can look without reaping."""

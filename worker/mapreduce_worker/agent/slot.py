@@ -198,12 +198,6 @@ class Slot:
             if used > limit:
                 self.end_running(lambda work, _: memory_exceeded(work, used, limit))
 
-    def note_running(self) -> None:
-        """After messages were handled: notice which attempt runs now."""
-        if self._capture is not None and self._fed:
-            self._look()
-            self._note_running(time.monotonic())
-
     @property
     def needs_ticks(self) -> bool:
         """Whether something may happen that no message tells of."""
