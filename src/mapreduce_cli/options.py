@@ -193,6 +193,7 @@ def begin(job: JobOptions, *, replicas: int | None = None, is_check: bool = Fals
 
     A check needs neither inputs nor an output.
     """
+    from mapreduce.local.preflight import refuse_missing
     from mapreduce.local.preparing import prepare_file, prepare_manifest
 
     if len(job.inputs) > MOST_INPUTS:
@@ -205,6 +206,8 @@ def begin(job: JobOptions, *, replicas: int | None = None, is_check: bool = Fals
         raise click.UsageError("no input is given; name files, folders or globs after FILE")
     if not job.file.exists():
         raise click.UsageError(f"{job.file}: there is no such file; name the job's Python file or manifest first")
+    if not is_check:
+        refuse_missing(job.inputs, Path.cwd())
     prepare = prepare_manifest if job.is_manifest else prepare_file
     return prepare(job.file, job.overrides(replicas=replicas), name=job.name, py_files=job.py_files)
 

@@ -14,6 +14,7 @@ import pytest
 from mapreduce.errors import JobFailed
 from mapreduce.local import processes
 from mapreduce.local.processes import WorkerProcesses, WorkerSettings, describe_exit
+from mapreduce.local.supervising import stop, supervise, wait_until_gone
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at processes in /proc")
 
@@ -68,13 +69,13 @@ def test_a_worker_that_dies_is_replaced_and_noted(start: Callable[..., WorkerPro
     async def story() -> None:
         workers = start(WAITING, count=2)
         await until(lambda: len(up(tmp_path)) == 2)
-        supervising = asyncio.create_task(workers.supervise())
+        supervising = asyncio.create_task(supervise(workers))
         os.kill(workers.pids[0], signal.SIGKILL)
         await until(lambda: len(up(tmp_path)) == 3)
         supervising.cancel()
         assert "was killed by SIGKILL" in workers.deaths[0]
         assert workers.running == 2
-        await workers.stop(grace_s=10)
+        await stop(workers, grace_s=10)
         assert workers.running == 0
 
     asyncio.run(story())
@@ -86,18 +87,18 @@ def test_workers_that_die_right_after_their_start_again_and_again_end_the_run_wi
     monkeypatch.setattr(processes, "FIRST_PAUSE_S", 0.001)
     workers = start("import sys; sys.exit('no such library')")
     with pytest.raises(JobFailed, match=r"exit code 1 right after its start, 4 times in a row.*\n.*no such library"):
-        asyncio.run(workers.supervise())
+        asyncio.run(supervise(workers))
 
 
 def test_a_worker_that_was_told_to_end_is_not_replaced(start: Callable[..., WorkerProcesses]) -> None:
     async def story() -> None:
         workers = start("")
-        supervising = asyncio.create_task(workers.supervise())
+        supervising = asyncio.create_task(supervise(workers))
         await until(lambda: workers.running == 0)
         await asyncio.sleep(processes.FIRST_PAUSE_S * 2)
         assert workers.running == 0
         supervising.cancel()
-        await workers.wait_until_gone(grace_s=1)
+        await wait_until_gone(workers, grace_s=1)
 
     asyncio.run(story())
 
@@ -111,7 +112,7 @@ def test_a_worker_that_ignores_the_end_is_killed_with_all_it_started(
         workers = start(stubborn)
         await until(lambda: len(up(tmp_path)) == 1)
         (pid,) = workers.pids
-        await workers.stop(grace_s=0.05)
+        await stop(workers, grace_s=0.05)
         assert workers.running == 0
         await until(lambda: not _group_exists(pid))
 

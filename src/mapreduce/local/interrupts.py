@@ -12,19 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
-
-from mapreduce.errors import MapReduceError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Interrupted(MapReduceError):  # noqa: N818 - what happened is no error
-    """The user ended the run; what was committed is kept."""
-
-    def __init__(self, number: int, message: str) -> None:
-        super().__init__(message)
-        self.exit_code = 128 + number
 
 
 @dataclass(slots=True)
@@ -56,20 +45,3 @@ def stop_on_signals(*, at_once: Callable[[], None]) -> Iterator[StopRequest]:
     finally:
         for number in _SIGNALS if is_ours else ():
             loop.remove_signal_handler(number)
-
-
-@contextmanager
-def raise_on_sigterm() -> Iterator[None]:
-    """While the block runs outside of an event loop, SIGTERM raises Interrupted, as Ctrl-C raises KeyboardInterrupt."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def on_sigterm(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(number, "stopped before any work began")
-
-    previous = signal.signal(signal.SIGTERM, on_sigterm)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

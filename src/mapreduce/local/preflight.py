@@ -6,13 +6,15 @@ is `local.claiming`.
 
 from __future__ import annotations
 
+import glob
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from mapreduce.dataplane.inputs import list_input
 from mapreduce.errors import InvalidInput, UsageError
-from mapreduce.model import MIB, JobSpec
+from mapreduce.model import MIB, Input, JobSpec
 from mapreduce.ownerrecord import InputEntry
 
 #: Below this a run would come to a stop at once: the coordinator grants nothing on a full disk.
@@ -20,6 +22,13 @@ LEAST_FREE_BYTES: Final = 96 * MIB
 
 #: Most worker processes that are started unasked.
 MOST_DEFAULT_WORKERS: Final = 16
+
+
+def refuse_missing(uris: Iterable[str], base: Path) -> None:
+    """Refuse inputs named without a wildcard that do not exist: the commonest mistake, said before anything starts."""
+    for uri in uris:
+        if "://" not in uri and not glob.has_magic(uri) and not os.path.lexists(base / uri):
+            list_input(Input(uri=str(base / uri)))
 
 
 def list_inputs(spec: JobSpec, output: Path) -> list[InputEntry]:

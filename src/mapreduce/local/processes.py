@@ -7,7 +7,6 @@ see EOF and go. Which tasks they run is between them and the coordinator.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -27,7 +26,6 @@ MAX_SHORT_LIVES: Final = 4
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 10.0
 
-_LOOK_EVERY_S: Final = 0.05
 _SHOWN_LOG_BYTES: Final = 2_000
 
 
@@ -88,26 +86,16 @@ class WorkerProcesses:
             place.process.pid for place in self._places if place.process is not None and place.process.poll() is None
         ]
 
-    async def supervise(self) -> None:
-        """Replace workers that die, with growing pauses. Returns only by raising: JobFailed when no start succeeds."""
-        while True:
-            for place in self._places:
-                self._look_after(place)
-            await asyncio.sleep(_LOOK_EVERY_S)
+    def look_after(self) -> None:
+        """Replace workers that died, with growing pauses; called often. Raises JobFailed when no start succeeds."""
+        for place in self._places:
+            self._look_after(place)
 
-    async def wait_until_gone(self, grace_s: float) -> None:
-        """Wait for workers that were told to end by the coordinator; after `grace_s` end them."""
-        if not await self._gone_within(grace_s):
-            await self.stop(grace_s=3.0)
-        self._close_pipe()
-
-    async def stop(self, grace_s: float) -> None:
-        """End all workers: they give back what they hold; what is left after `grace_s` is killed."""
-        self._signal(signal.SIGTERM)
-        if not await self._gone_within(grace_s):
-            self.kill()
-            await self._gone_within(5.0)
-        self._close_pipe()
+    def terminate(self) -> None:
+        """Ask all workers to end; they give back what they hold."""
+        for place in self._places:
+            if place.process is not None and place.process.poll() is None:
+                place.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End all workers and what they started, at once."""
@@ -185,19 +173,6 @@ class WorkerProcesses:
         except OSError:
             return ""
         return content[-_SHOWN_LOG_BYTES:].decode("utf-8", "replace").strip()
-
-    async def _gone_within(self, grace_s: float) -> bool:
-        deadline_s = time.monotonic() + grace_s
-        while self.running:
-            if time.monotonic() >= deadline_s:
-                return False
-            await asyncio.sleep(0.01)
-        return True
-
-    def _signal(self, number: signal.Signals) -> None:
-        for place in self._places:
-            if place.process is not None and place.process.poll() is None:
-                place.process.send_signal(number)
 
     def _close_pipe(self) -> None:
         for descriptor in (self._read_end, self._write_end):

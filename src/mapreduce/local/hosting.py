@@ -1,0 +1,135 @@
+"""The part of a local run in which the job runs: a coordinator in this process, workers beside it, signals, the wait.
+
+Imported late, beside processes that are starting, for it brings asyncio and the HTTP server along. What comes before
+and after is `local.run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mapreduce.coordinator.host import HostSettings, serving
+from mapreduce.coordinator.service import Service
+from mapreduce.coordinator.statefiles import FolderLock
+from mapreduce.local.changes import kept_settings
+from mapreduce.local.eventloop import run_loop
+from mapreduce.local.interrupts import StopRequest, stop_on_signals
+from mapreduce.local.preparing import PreparedJob
+from mapreduce.local.processes import WorkerProcesses
+from mapreduce.local.sigterm import Interrupted
+from mapreduce.local.supervising import stop, supervise, wait_until_gone
+from mapreduce.local.watching import PhaseTimes, Watcher
+from mapreduce.protocol.messages import FINAL_STATES, JobStatus, SubmitRequest
+
+#: How long workers may take to end: after the job, and when the run is interrupted.
+END_GRACE_S: Final = 15.0
+STOP_GRACE_S: Final = 10.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Hosting:
+    """One job, hosted until its end."""
+
+    job: PreparedJob
+    state: Path
+    lock: FolderLock
+    workers: WorkerProcesses
+    watcher: Watcher
+    times: PhaseTimes
+    on_submitted: Callable[[str, int], None]
+    """Called, in a thread, with the store's id (hex) and the job's id, before the job runs on."""
+    last_status: JobStatus | None = None
+
+    def run(self) -> JobStatus:
+        """Host the job and wait for its end; all workers have ended then.
+
+        Raises `Interrupted`, JobFailed when no worker can be started, and what ends a coordinator.
+        """
+        return run_loop(self._host)
+
+    async def _host(self) -> JobStatus:
+        with stop_on_signals(at_once=self._end_at_once) as request:
+            async with serving(HostSettings(folder=self.state, port=0), lock=self.lock) as host:
+                job = await self._find_or_submit(host.service)
+                await asyncio.to_thread(self.on_submitted, host.service.store_id.hex(), job)
+                host.service.close_when_idle()
+                status = await self._wait(host.service, job, request)
+                await wait_until_gone(self.workers, END_GRACE_S)
+        return status
+
+    async def _find_or_submit(self, service: Service) -> int:
+        """The unfinished job that the log knows, or a new one."""
+        unfinished = [known for known in (await service.statuses()).jobs if known.state not in FINAL_STATES]
+        if unfinished:
+            known = unfinished[-1]
+            if known.maps.total:
+                self.watcher.notice(_describe_resumed(known))
+            kept = kept_settings((await service.definition(known.job)).spec, self.job.spec)
+            if kept:
+                self.watcher.notice(f"the job goes on with the settings it was begun with: {', '.join(kept)}")
+            return known.job
+        bundle = self.job.bundle
+        await service.put_code(bundle.sha256, bundle.data)
+        reply = await service.submit(SubmitRequest(name=self.job.name, spec=self.job.spec, code=bundle.sha256))
+        return reply.job
+
+    async def _wait(self, service: Service, job: int, request: StopRequest) -> JobStatus:
+        """Wait for the job's end, or for whatever makes it impossible."""
+        watching = asyncio.create_task(self._watch(service, job))
+        supervising = asyncio.create_task(supervise(self.workers))
+        stopping = asyncio.create_task(request.event.wait())
+        try:
+            await asyncio.wait((watching, supervising, stopping, service.failed), return_when=asyncio.FIRST_COMPLETED)
+            if service.failed.done():
+                service.failed.result()
+            if watching.done():
+                return watching.result()
+            if supervising.done():
+                supervising.result()
+            self.watcher.close()
+            self.watcher.notice("stopping; workers give back what they run (Ctrl-C again ends at once)")
+            await stop(self.workers, STOP_GRACE_S)
+            raise Interrupted(request.number, f"stopped{self._committed()}; the same command goes on from there")
+        finally:
+            for task in (watching, supervising, stopping):
+                task.cancel()
+            await asyncio.gather(watching, supervising, stopping, return_exceptions=True)
+
+    async def _watch(self, service: Service, job: int) -> JobStatus:
+        sequence = 0
+        while True:
+            status, sequence = await service.status(job, wait_s=0.5, after_sequence=sequence)
+            self.last_status = status
+            self.times.enter(status.state, time.monotonic())
+            self.watcher.progress(status)
+            while self.workers.deaths:
+                self.watcher.notice(self.workers.deaths.popleft())
+            if status.state in FINAL_STATES:
+                return status
+            # A busy job changes thousands of times a second; a short one must not wait for us at its end.
+            elapsed_s = time.monotonic() - self.times.started_s
+            await asyncio.sleep(min(0.1, elapsed_s * 0.02))
+
+    def _committed(self) -> str:
+        """How far the job was, as part of a sentence."""
+        status = self.last_status
+        if status is None or not status.maps.total:
+            return ""
+        reduces = f" and {status.reduces.committed} of {status.reduces.total} reduces" if status.reduces.total else ""
+        return f" with {status.maps.committed} of {status.maps.total} maps{reduces} committed"
+
+    def _end_at_once(self) -> None:
+        self.watcher.close()
+        self.workers.kill()
+
+
+def _describe_resumed(status: JobStatus) -> str:
+    text = f"resuming, {status.resumed_maps} of {status.maps.total} maps already committed"
+    if status.resumed_reduces:
+        text += f", {status.resumed_reduces} of {status.reduces.total} reduces"
+    return text
