@@ -354,3 +354,21 @@ def test_a_trace_is_cut_and_an_absent_one_is_empty(tmp_path: Path) -> None:
         trace.write("é" * mmap.PAGESIZE)
     assert len(read_trace(tmp_path / "trace")) == (TRACE_BYTES - 4) // 2
     assert read_trace(tmp_path / "none") == ""
+
+
+def test_memory_that_runs_out_in_our_own_loop_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    def mapper(_: int) -> list[tuple[str, int]]:
+        nonlocal reads
+        reads += 1
+        return [("a", 1)]
+
+    def run_out(*_: Any) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr("mapreduce.dataplane.grouping.footprint", run_out)
+    assert failure_of_map(tmp_path, mapper, [[1]], named="sum").failure_class == "memory"
+    assert reads == 1

@@ -74,7 +74,7 @@ class _Attempt:
                 "system", f"a spill of this task could not be read back: {error} Check the disk."
             ) from error
         except (Exception, SystemExit) as error:
-            if self._mode < Mode.CAREFUL and (isinstance(error, UnstorableValue) or not is_users(error)):
+            if self._mode < Mode.CAREFUL and _may_be_ours(error):
                 raise Regroup(self._next_mode(error)) from error
             raise failure_of(error, "the mapper", driver.place()) from error
         counters = dict(self._work.context.counters)
@@ -133,3 +133,8 @@ class _Attempt:
             flush()
             with self._clock.step("write"):
                 return writer.close()
+
+
+def _may_be_ours(error: BaseException) -> bool:
+    """Whether a fast loop may have failed where a slower mode does not, or can say more."""
+    return isinstance(error, UnstorableValue) or not (isinstance(error, MemoryError) or is_users(error))
