@@ -17,6 +17,8 @@ from mapreduce.dataplane.inputs import COMPRESSED_SUFFIXES
 from mapreduce.errors import TaskFailed
 from mapreduce.protocol.messages import FileRange
 
+#: Most lines end within so many bytes.
+_FIRST_LOOK_BYTES: Final = 4_096
 _RUN_AGAIN: Final = "Run the job again on input that stays as it is."
 
 
@@ -82,7 +84,7 @@ def _first_line(handle: int, part: FileRange, chunk_bytes: int) -> int:
     if part.start == 0:
         return 0
     position = part.start - 1
-    for chunk in _read_to(handle, part, position, part.end - 1, chunk_bytes):
+    for chunk in _look_ahead(handle, part, position, part.end - 1, chunk_bytes):
         found = chunk.find(b"\n")
         if found >= 0:
             return position + found + 1
@@ -98,12 +100,22 @@ def _lines_from(handle: int, part: FileRange, first: int, chunk_bytes: int) -> I
         yield from _read_to(handle, part, first, part.size, chunk_bytes)
         return
     yield from _read_to(handle, part, first, part.end - 1, chunk_bytes)
-    for chunk in _read_to(handle, part, part.end - 1, part.size, chunk_bytes):
+    for chunk in _look_ahead(handle, part, part.end - 1, part.size, chunk_bytes):
         found = chunk.find(b"\n")
         if found >= 0:
             yield chunk[: found + 1]
             return
         yield chunk
+
+
+def _look_ahead(handle: int, part: FileRange, position: int, end: int, chunk_bytes: int) -> Iterator[bytes]:
+    """The same bytes as `_read_to`, in pieces that grow: the newline looked for is near, and splits may be tiny."""
+    wanted = min(_FIRST_LOOK_BYTES, chunk_bytes)
+    while position < end:
+        piece = b"".join(_read_to(handle, part, position, min(position + wanted, end), wanted))
+        yield piece
+        position += len(piece)
+        wanted = min(2 * wanted, chunk_bytes)
 
 
 def _read_to(handle: int, part: FileRange, position: int, end: int, chunk_bytes: int) -> Iterator[bytes]:
