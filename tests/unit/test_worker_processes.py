@@ -6,14 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mapreduce.errors import JobFailed
 from mapreduce.local import processes
-from mapreduce.local.processes import WorkerProcesses, WorkerSettings, describe_exit
+from mapreduce.local.processes import Death, WorkerProcesses, WorkerSettings, describe_exit
 from mapreduce.local.supervising import stop, supervise, wait_until_gone
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at processes in /proc")
@@ -61,6 +61,13 @@ async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
         await asyncio.sleep(0.01)
 
 
+def tell(told: list[Death]) -> Callable[[Death], Awaitable[None]]:
+    async def on_death(death: Death) -> None:
+        told.append(death)
+
+    return on_death
+
+
 def up(tmp_path: Path) -> list[int]:
     return sorted(int(path.name[3:]) for path in (tmp_path / "state").glob("up-*"))
 
@@ -69,11 +76,14 @@ def test_a_worker_that_dies_is_replaced_and_noted(start: Callable[..., WorkerPro
     async def story() -> None:
         workers = start(WAITING, count=2)
         await until(lambda: len(up(tmp_path)) == 2)
-        supervising = asyncio.create_task(supervise(workers))
+        told: list[Death] = []
+        names = workers.names
+        supervising = asyncio.create_task(supervise(workers, tell(told)))
         os.kill(workers.pids[0], signal.SIGKILL)
         await until(lambda: len(up(tmp_path)) == 3)
         supervising.cancel()
-        assert "was killed by SIGKILL" in workers.deaths[0]
+        assert [death.worker for death in told] == list(names - workers.names)
+        assert "was killed by SIGKILL" in told[0].sentence
         assert workers.running == 2
         await stop(workers, grace_s=10)
         assert workers.running == 0
@@ -87,13 +97,13 @@ def test_workers_that_die_right_after_their_start_again_and_again_end_the_run_wi
     monkeypatch.setattr(processes, "FIRST_PAUSE_S", 0.001)
     workers = start("import sys; sys.exit('no such library')")
     with pytest.raises(JobFailed, match=r"exit code 1 right after its start, 4 times in a row.*\n.*no such library"):
-        asyncio.run(supervise(workers))
+        asyncio.run(supervise(workers, tell([])))
 
 
 def test_a_worker_that_was_told_to_end_is_not_replaced(start: Callable[..., WorkerProcesses]) -> None:
     async def story() -> None:
         workers = start("")
-        supervising = asyncio.create_task(supervise(workers))
+        supervising = asyncio.create_task(supervise(workers, tell([])))
         await until(lambda: workers.running == 0)
         await asyncio.sleep(processes.FIRST_PAUSE_S * 2)
         assert workers.running == 0
@@ -115,6 +125,20 @@ def test_a_worker_that_ignores_the_end_is_killed_with_all_it_started(
         await stop(workers, grace_s=0.05)
         assert workers.running == 0
         await until(lambda: not _group_exists(pid))
+
+    asyncio.run(story())
+
+
+def test_workers_that_are_asked_to_end_are_not_replaced(start: Callable[..., WorkerProcesses], tmp_path: Path) -> None:
+    async def story() -> None:
+        workers = start(WAITING, count=2)
+        supervising = asyncio.create_task(supervise(workers, tell([])))
+        await until(lambda: len(up(tmp_path)) == 2)
+        await stop(workers, grace_s=20)
+        await asyncio.sleep(processes.FIRST_PAUSE_S * 2)
+        assert workers.running == 0
+        assert len(up(tmp_path)) == 2
+        supervising.cancel()
 
     asyncio.run(story())
 

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from mapreduce.local.changes import kept_settings
 from mapreduce.local.eventloop import run_loop
 from mapreduce.local.interrupts import StopRequest, stop_on_signals
 from mapreduce.local.preparing import PreparedJob
-from mapreduce.local.processes import WorkerProcesses
+from mapreduce.local.processes import Death, WorkerProcesses
 from mapreduce.local.sigterm import Interrupted
 from mapreduce.local.supervising import stop, supervise, wait_until_gone
 from mapreduce.local.watching import PhaseTimes, Watcher
@@ -55,12 +56,23 @@ class Hosting:
     async def _host(self) -> JobStatus:
         with stop_on_signals(at_once=self._end_at_once) as request:
             async with serving(HostSettings(folder=self.state, port=0), lock=self.lock) as host:
+                await self._forget_workers(host.service)
                 job = await self._find_or_submit(host.service)
                 await asyncio.to_thread(self.on_submitted, host.service.store_id.hex(), job)
                 host.service.close_when_idle()
                 status = await self._wait(host.service, job, request)
                 await wait_until_gone(self.workers, END_GRACE_S)
         return status
+
+    async def _forget_workers(self, service: Service) -> None:
+        """Workers of an earlier run ended with it, or are about to: nobody need wait for their leases to run out."""
+        gone = tuple(name for name in service.worker_names if name not in self.workers.names)
+        if gone:
+            await service.end_workers(gone, is_charged=False)
+
+    async def _on_death(self, service: Service, death: Death) -> None:
+        self.watcher.notice(death.sentence)
+        await service.end_workers((death.worker,), is_charged=True)
 
     async def _find_or_submit(self, service: Service) -> int:
         """The unfinished job that the log knows, or a new one."""
@@ -81,7 +93,7 @@ class Hosting:
     async def _wait(self, service: Service, job: int, request: StopRequest) -> JobStatus:
         """Wait for the job's end, or for whatever makes it impossible."""
         watching = asyncio.create_task(self._watch(service, job))
-        supervising = asyncio.create_task(supervise(self.workers))
+        supervising = asyncio.create_task(supervise(self.workers, partial(self._on_death, service)))
         stopping = asyncio.create_task(request.event.wait())
         try:
             await asyncio.wait((watching, supervising, stopping, service.failed), return_when=asyncio.FIRST_COMPLETED)
@@ -107,8 +119,6 @@ class Hosting:
             self.last_status = status
             self.times.enter(status.state, time.monotonic())
             self.watcher.progress(status)
-            while self.workers.deaths:
-                self.watcher.notice(self.workers.deaths.popleft())
             if status.state in FINAL_STATES:
                 return status
             # A busy job changes thousands of times a second; a short one must not wait for us at its end.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -43,12 +44,23 @@ class WorkerSettings:
     """Folder of what the workers themselves print."""
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A worker's process that ended unasked."""
+
+    worker: str
+    """The name under which the coordinator knew it."""
+    sentence: str
+
+
 @dataclass(slots=True)
 class _Place:
     """One of the `count` workers: its present process and how its earlier ones fared."""
 
     index: int
     process: subprocess.Popen[bytes] | None = None
+    worker: str = ""
+    """Name of that process at the coordinator."""
     started_s: float = 0.0
     short_lives: int = 0
     restart_at_s: float = 0.0
@@ -64,8 +76,9 @@ class WorkerProcesses:
     _places: list[_Place] = field(default_factory=list)
     _read_end: int = -1
     _write_end: int = -1
-    deaths: deque[str] = field(default_factory=lambda: deque(maxlen=20))
-    """Sentences about workers that ended unasked, latest last."""
+    deaths: deque[Death] = field(default_factory=deque)
+    """Workers that ended unasked, latest last; for whoever looks after them to take away."""
+    _is_ending: bool = False
 
     def start(self) -> None:
         """Start all workers. Returns at once; they wait for the coordinator's endpoint."""
@@ -80,6 +93,11 @@ class WorkerProcesses:
         return sum(1 for place in self._places if place.process is not None and place.process.poll() is None)
 
     @property
+    def names(self) -> frozenset[str]:
+        """Names at the coordinator of the present processes."""
+        return frozenset(place.worker for place in self._places)
+
+    @property
     def pids(self) -> list[int]:
         """Process ids of those that live now."""
         return [
@@ -88,17 +106,19 @@ class WorkerProcesses:
 
     def look_after(self) -> None:
         """Replace workers that died, with growing pauses; called often. Raises JobFailed when no start succeeds."""
-        for place in self._places:
+        for place in self._places if not self._is_ending else ():
             self._look_after(place)
 
     def terminate(self) -> None:
-        """Ask all workers to end; they give back what they hold."""
+        """Ask all workers to end; they give back what they hold, and none is replaced."""
+        self._is_ending = True
         for place in self._places:
             if place.process is not None and place.process.poll() is None:
                 place.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End all workers and what they started, at once."""
+        self._is_ending = True
         for place in self._places:
             if place.process is not None and place.process.poll() is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -110,11 +130,13 @@ class WorkerProcesses:
 
     def _start_one(self, place: _Place) -> None:
         settings = self.settings
+        place.worker = f"worker-{place.index + 1}-{secrets.token_hex(4)}"
         command = [
             *(sys.executable, "-m", "mapreduce_worker", "--dir", str(settings.state)),
             *("--slots", str(settings.slots)),
             *("--scratch", str(settings.scratch / f"worker-{place.index}")),
             *("--parent-fd", str(self._read_end)),
+            *("--name", place.worker),
         ]
         place.started_s = time.monotonic()
         log = self._open_log(place.index)
@@ -156,7 +178,8 @@ class WorkerProcesses:
 
     def _note_death(self, place: _Place, code: int, now_s: float) -> None:
         life_s = now_s - place.started_s
-        self.deaths.append(f"worker {place.index + 1} {describe_exit(code)} after {life_s:.1f} s; it is replaced")
+        sentence = f"worker {place.index + 1} {describe_exit(code)} after {life_s:.1f} s; it is replaced"
+        self.deaths.append(Death(place.worker, sentence))
         place.short_lives = place.short_lives + 1 if life_s < SHORT_LIFE_S else 0
         if place.short_lives >= MAX_SHORT_LIVES:
             said = self._last_words(place.index)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
-from mapreduce.local.processes import WorkerProcesses
+from mapreduce.local.processes import Death, WorkerProcesses
 
 _LOOK_EVERY_S: Final = 0.05
 _GONE_EVERY_S: Final = 0.01
 
 
-async def supervise(workers: WorkerProcesses) -> NoReturn:
-    """Replace workers that die. Ends only by raising: JobFailed when no start succeeds."""
+async def supervise(workers: WorkerProcesses, on_death: Callable[[Death], Awaitable[None]]) -> NoReturn:
+    """Replace workers that die, and tell of each. Ends only by raising: JobFailed when no start succeeds."""
     while True:
         workers.look_after()
+        while workers.deaths:
+            await on_death(workers.deaths.popleft())
         await asyncio.sleep(_LOOK_EVERY_S)
 
 

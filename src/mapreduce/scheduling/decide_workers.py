@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from mapreduce.protocol import messages as m
-from mapreduce.scheduling import decide_attempts, decide_jobs, decide_outputs, policy
+from mapreduce.scheduling import decide_attempts, decide_jobs, decide_outputs, events, policy
 from mapreduce.scheduling import records as r
 from mapreduce.scheduling.sessions import Session
 from mapreduce.scheduling.state import Job, Worker
@@ -116,11 +116,29 @@ def decide_tick(turn: Turn) -> None:
     for name, attempts in due.items():  # losing one worker's may end the job, and with it all other leases
         decide_attempts.lose(turn, name, in_order(attempts & turn.state.workers[name].leases))
     for name in [name for name, session in turn.sessions.workers.items() if session.deadline_s <= turn.now_s]:
-        worker = turn.state.workers[name]
-        decide_attempts.lose(turn, name, in_order(worker.leases))
-        decide_outputs.lose_with_worker(turn, worker)
-        turn.emit(r.WorkerLeft(name, turn.at))
-        del turn.sessions.workers[name]
+        decide_attempts.lose(turn, name, in_order(turn.state.workers[name].leases))
+        _forget(turn, name)
+
+
+def decide_gone(turn: Turn, event: events.WorkersGone) -> None:
+    """Ends the leases of workers whose processes have ended, at once. A name that is not known says nothing."""
+    for name in event.workers:
+        worker = turn.state.workers.get(name)
+        if worker is None:
+            continue
+        leases = in_order(worker.leases)
+        if event.is_charged:
+            decide_attempts.lose(turn, name, leases)
+        else:
+            turn.release(name, leases, r.Release.HANDED_BACK)
+        _forget(turn, name)
+
+
+def _forget(turn: Turn, name: str) -> None:
+    """A worker without leases is no longer one of ours."""
+    decide_outputs.lose_with_worker(turn, turn.state.workers[name])
+    turn.emit(r.WorkerLeft(name, turn.at))
+    turn.sessions.workers.pop(name, None)
 
 
 def _known(turn: Turn, name: str, epoch: int) -> tuple[Worker, Session] | Refusal:

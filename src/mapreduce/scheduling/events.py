@@ -13,6 +13,15 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkersGone:
+    """The host has seen the processes of these workers end, so nobody need wait for their silence to last."""
+
+    workers: tuple[str, ...]
+    is_charged: bool = True
+    """Whether what they ran may have ended them; False when their host ended with them."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """A user wants the job to end."""
 
@@ -64,4 +73,4 @@ class RunsProbed:
     problem: str
 
 
-Event = Tick | CancelRequested | PlanMade | JobBroken | Published | OutputsMissing | RunsProbed
+Event = Tick | WorkersGone | CancelRequested | PlanMade | JobBroken | Published | OutputsMissing | RunsProbed

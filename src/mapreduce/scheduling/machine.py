@@ -72,6 +72,8 @@ def _dispatch(turn: Turn, event: Request | events.Event | r.AnyRecord) -> Reply:
             return decide_jobs.decide_submit(turn, event)
         case events.Tick():
             decide_workers.decide_tick(turn)
+        case events.WorkersGone():
+            decide_workers.decide_gone(turn, event)
         case events.CancelRequested():
             return decide_jobs.decide_cancel(turn, event)
         case events.PlanMade() | events.JobBroken() | events.Published():
