@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from mapreduce.inline import run_inline
 
 from mapreduce.bundle import load_job, open_bundle
 from mapreduce.errors import MapReduceError, TaskFailed
+from mapreduce.inline import run_inline
 from mapreduce.local.success import read_success
 from mapreduce.model import JobSpec
 from mapreduce.sequential import run_sequential

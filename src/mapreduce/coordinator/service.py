@@ -126,6 +126,11 @@ class Service:
         await self._handle(events.WorkersGone(names, is_charged))
 
     @property
+    def is_paused(self) -> bool:
+        """Nothing is granted, because the volume is almost full."""
+        return self.machine.sessions.is_paused
+
+    @property
     def worker_names(self) -> tuple[str, ...]:
         """The workers that are registered, or were when the last incarnation ended."""
         return tuple(self.machine.state.workers)

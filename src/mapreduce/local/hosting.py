@@ -113,9 +113,16 @@ class Hosting:
             await asyncio.gather(watching, supervising, stopping, return_exceptions=True)
 
     async def _watch(self, service: Service, job: int) -> JobStatus:
-        sequence = 0
+        sequence, was_paused = 0, False
         while True:
             status, sequence = await service.status(job, wait_s=0.5, after_sequence=sequence)
+            if service.is_paused != was_paused:
+                was_paused = service.is_paused
+                self.watcher.notice(
+                    f"the volume of {self.state} is almost full; the job waits until there is room"
+                    if was_paused
+                    else "there is room again; the job goes on"
+                )
             self.last_status = status
             self.times.enter(status.state, time.monotonic())
             self.watcher.progress(status)

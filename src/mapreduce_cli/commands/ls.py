@@ -48,7 +48,7 @@ def command(address: Address, format_: str) -> int:
             "FAILED ATTEMPTS", lambda job: str(job.maps.attempts_failed + job.reduces.attempts_failed), is_wide=True
         ),
         Column("WORKERS", lambda job: str(job.workers), is_wide=True),
-        Column("REASON", lambda job: job.reason or "-", is_wide=True),
+        Column("REASON", lambda job: job.reason if job.state in {"Failed", "Cancelled"} else "-", is_wide=True),
     ]
     click.echo(render(jobs, columns, format_, name=lambda job: str(job.job)), nl=False)
     return 0
