@@ -1,0 +1,3 @@
+module mapreduce.test/cluster/pause
+
+go 1.24.0
