@@ -41,6 +41,19 @@ bench: setup
 bench-peers: setup
 	$(BIN)/python benchmarks/peers/install.py
 
+# A real Kubernetes to test on (docs/test-cluster.md): prints what a shell needs; NODES= gives another number than two.
+# These use the machine's own Python, and nothing of the environment above.
+.PHONY: cluster cluster-down node-image image-load
+cluster:
+	@$(PYTHON) -m cluster up
+cluster-down:
+	@$(PYTHON) -m cluster down
+node-image:
+	@$(PYTHON) -m cluster node-image
+# The images of an archive as `docker save` writes it, into every node: make image-load IMAGE=image.tar
+image-load:
+	@$(PYTHON) -m cluster load $(IMAGE)
+
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-out
 	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -149,7 +149,7 @@ def _ended(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a program and its process group: asked first, killed after five seconds; children that do not listen, too."""
+    """Ends a program: asked first, killed after five seconds. What is left of its process group is killed."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):

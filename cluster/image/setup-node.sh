@@ -13,8 +13,8 @@ chmod 0755 /usr/local/bin/entrypoint /kind/bin/*.sh
 # Rootless or without the capability for it, neither limits nor scores below the present ones can be set.
 sed -i 's/restrict_oom_score_adj = false/restrict_oom_score_adj = true/' /etc/containerd/config.toml
 sed -i '/^Limit[A-Z]*=/d; /^OOMScoreAdjust=/d' /etc/systemd/system/containerd.service
-containerd_spec='.hooks.createContainer[.hooks.createContainer | length] |= . + {"path": "/kind/bin/mount-product-files.sh"}'
-ctr oci spec | jq "$containerd_spec | del(.process.rlimits)" > /etc/containerd/cri-base.json
+hook='{"path": "/kind/bin/mount-product-files.sh"}'
+ctr oci spec | jq "del(.process.rlimits) | .hooks.createContainer += [$hook]" > /etc/containerd/cri-base.json
 
 # Nothing starts that a node does not need.
 echo 'KUBELET_EXTRA_ARGS=--runtime-cgroups=/system.slice/containerd.service' > /etc/default/kubelet
@@ -45,9 +45,6 @@ until ctr version > /dev/null 2>&1; do
     sleep 0.2
 done
 ctr --namespace k8s.io images import --all-platforms --no-unpack --digests "$1"
-ctr --namespace k8s.io images list --quiet | grep -v '@' | while read -r image; do
-    ctr --namespace k8s.io images label "$image" io.cri-containerd.image=managed > /dev/null
-done
 kill "$daemon"
 wait "$daemon" || true
 rm -rf /tmp/import.toml /tmp/containerd.log /run/containerd
