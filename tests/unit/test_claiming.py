@@ -116,3 +116,20 @@ def test_a_dangling_link_is_refused(tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "nowhere")
     with pytest.raises(OutputRefused, match="link to nothing"):
         take(OutputPaths(link))
+
+
+def test_what_a_run_killed_after_its_result_was_whole_left_behind_is_removed_by_the_next(tmp_path: Path) -> None:
+    paths = OutputPaths(tmp_path / "out")
+    take(paths).release()
+    for name in ("jobs/1/runs/a.run", "jobs/1/logs/a.log", "attempts/1/a.out", "scratch/x", "log/segment"):
+        (paths.state / name).parent.mkdir(parents=True, exist_ok=True)
+        (paths.state / name).write_bytes(b"x")
+    (paths.state / "token").write_bytes(b"x")
+    paths.success.write_bytes(msgspec.json.encode({"parts": {}}))
+    with pytest.raises(OutputRefused, match="--overwrite"):
+        take(paths)
+    left = {name for name in names(paths.state) if (paths.state / name).is_file()}
+    assert left == {"inputs.json", "jobs/1/logs/a.log", "lock", "log/segment", "owner.json"}
+    owner = look_into(paths).owner
+    assert owner is not None
+    assert owner.end == "Complete"

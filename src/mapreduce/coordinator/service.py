@@ -125,16 +125,6 @@ class Service:
         """The host has seen these workers' processes end: what they held is free at once."""
         await self._handle(events.WorkersGone(names, is_charged))
 
-    @property
-    def is_paused(self) -> bool:
-        """Nothing is granted, because the volume is almost full."""
-        return self.machine.sessions.is_paused
-
-    @property
-    def worker_names(self) -> tuple[str, ...]:
-        """The workers that are registered, or were when the last incarnation ended."""
-        return tuple(self.machine.state.workers)
-
     async def close(self) -> None:
         """Ends all work of its own and closes the log. What was acknowledged is durable already."""
         await self._effects.stop()

@@ -15,7 +15,15 @@ from typing import Self
 
 import msgspec
 
-from mapreduce.coordinator.statefiles import LOCK_FILE, FolderLock, lock_holder, replace_file, sync_folder
+from mapreduce.coordinator.statefiles import (
+    ENDPOINT_FILE,
+    LOCK_FILE,
+    TOKEN_FILE,
+    FolderLock,
+    lock_holder,
+    replace_file,
+    sync_folder,
+)
 from mapreduce.errors import OutputRefused
 from mapreduce.local.ownership import FolderView, StartFresh, decide_claim, decide_finished, decide_foreign
 from mapreduce.local.paths import STATE_NAME, SUCCESS_NAME, OutputPaths, part_pattern
@@ -63,6 +71,8 @@ class OutputClaim:
         """Lock the folder, creating it if need be. Raises OutputRefused when it is not ours, finished, or in use."""
         view = look_into(paths)
         decide_foreign(view)
+        if view.is_complete and view.owner is not None and not view.owner.end and not view.owner.state_folder:
+            _end_for_the_dead(paths, view.owner)
         decide_finished(view, overwrite=overwrite)
         created: list[Path] = []
         try:
@@ -114,7 +124,7 @@ class OutputClaim:
 
     def write_owner(self, record: OwnerRecord) -> None:
         """Write the owner record durably."""
-        replace_file(self.paths.owner, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+        replace_file(self.paths.owner, _encode(record))
 
     def undo(self) -> None:
         """Leave no trace of a run that was refused: what was there before stays, what was created goes."""
@@ -149,12 +159,39 @@ class OutputClaim:
             return None
 
 
+def remove_leftovers(paths: OutputPaths, *, keep_runs: bool) -> None:
+    """After the end of a job: log, attempts' logs and code stay; what else nobody needs any more goes."""
+    remove_tree(paths.attempts)
+    for job in sorted(paths.jobs.glob("*")):
+        remove_tree(job / "traces")
+        if not keep_runs:
+            remove_tree(job / "runs")
+
+
+def _end_for_the_dead(paths: OutputPaths, owner: OwnerRecord) -> None:
+    """A run was killed after its result was whole and before it had cleaned up: do that in its place."""
+    lock = FolderLock.try_acquire(paths.state / LOCK_FILE)
+    if lock is None:
+        return  # it lives, and does so itself
+    try:
+        for path in (*paths.transient, paths.state / TOKEN_FILE, paths.state / ENDPOINT_FILE):
+            remove_tree(path)
+        remove_leftovers(paths, keep_runs=False)
+        replace_file(paths.owner, _encode(msgspec.structs.replace(owner, end="Complete")))
+    finally:
+        lock.release()
+
+
 def remove_tree(path: Path) -> None:
     """Delete a file or a whole folder of ours; one that has gone already is fine."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _encode(record: OwnerRecord) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 
 
 def _read_owner(path: Path) -> tuple[OwnerRecord | None, str]:

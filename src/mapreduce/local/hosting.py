@@ -66,7 +66,7 @@ class Hosting:
 
     async def _forget_workers(self, service: Service) -> None:
         """Workers of an earlier run ended with it, or are about to: nobody need wait for their leases to run out."""
-        gone = tuple(name for name in service.worker_names if name not in self.workers.names)
+        gone = tuple(name for name in service.machine.state.workers if name not in self.workers.names)
         if gone:
             await service.end_workers(gone, is_charged=False)
 
@@ -116,8 +116,9 @@ class Hosting:
         sequence, was_paused = 0, False
         while True:
             status, sequence = await service.status(job, wait_s=0.5, after_sequence=sequence)
-            if service.is_paused != was_paused:
-                was_paused = service.is_paused
+            is_paused = service.machine.sessions.is_paused
+            if is_paused != was_paused:
+                was_paused = is_paused
                 self.watcher.notice(
                     f"the volume of {self.state} is almost full; the job waits until there is room"
                     if was_paused

@@ -55,9 +55,10 @@ class OutputPaths:
         """Folders that belong to the worker processes and say nothing about the job; any run may remove them."""
         return (self.scratch, self.workers)
 
-    def job(self, job: int) -> Path:
-        """What the coordinator keeps of one job."""
-        return self.state / "jobs" / str(job)
+    @property
+    def jobs(self) -> Path:
+        """What the coordinator keeps of its jobs, a folder each."""
+        return self.state / "jobs"
 
     @property
     def workers(self) -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from mapreduce.coordinator.statefiles import ENDPOINT_FILE, TOKEN_FILE
-from mapreduce.local.claiming import OutputClaim, remove_tree
+from mapreduce.local.claiming import OutputClaim, remove_leftovers, remove_tree
 from mapreduce.local.paths import OutputPaths
 from mapreduce.local.preflight import check_space, default_worker_count, list_inputs
 from mapreduce.local.preparing import PreparedJob, prepared_of
@@ -170,13 +170,9 @@ class _LocalRun:
 
     def _clean_up(self, spec: JobSpec, status: JobStatus) -> None:
         """After the end of the job: log, attempts' logs and code stay, what else nobody needs any more goes."""
-        keeps_runs = spec.storage.retain_runs == "Always" or (
-            spec.storage.retain_runs == "OnFailure" and status.state == "Failed"
-        )
-        remove_tree(self.paths.attempts)
-        remove_tree(self.paths.job(status.job) / "traces")
-        if not keeps_runs:
-            remove_tree(self.paths.job(status.job) / "runs")
+        retain = spec.storage.retain_runs
+        keep_runs = retain == "Always" or (retain == "OnFailure" and status.state == "Failed")
+        remove_leftovers(self.paths, keep_runs=keep_runs)
         if status.state == "Complete":
             remove_tree(self.paths.workers)
 
