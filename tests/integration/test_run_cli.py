@@ -206,6 +206,22 @@ def test_an_interrupted_run_says_how_to_go_on_and_the_same_command_does(
     assert parts(gated.out) == gated.reference()
 
 
+def test_a_second_interrupt_ends_at_once_and_the_same_command_still_goes_on(gated: GatedJob) -> None:
+    running = gated.start()
+    gated.until_only_the_gated_is_left(running)
+    workers = running.workers()
+    for pid in workers:  # nobody can leave in order
+        os.kill(pid, signal.SIGSTOP)
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.stderr is not None
+    while "Ctrl-C again ends at once" not in running.process.stderr.readline():
+        assert running.process.poll() is None
+    assert running.end(signal.SIGINT)[0] == 130
+    until(lambda: not any(is_alive(pid) for pid in running.workers()), "the end of workers")
+    gated.open_gate()
+    assert "resuming, 7 of 8 maps" in mr("run", *gated.arguments, cwd=gated.folder).stderr
+
+
 def test_after_kill_9_of_everything_the_same_command_redoes_nothing_committed(gated: GatedJob) -> None:
     running = gated.start()
     gated.until_only_the_gated_is_left(running)
