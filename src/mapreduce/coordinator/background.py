@@ -92,6 +92,7 @@ class Effects:
             was_paused = sessions.is_paused
             sessions.is_paused = await service.free_bytes() < service.settings.low_water_bytes
             service.turn(events.Tick())
+            await service.durable()  # looks at the claim too: who was overtaken ends, even if nobody calls any more
             if was_paused and not sessions.is_paused:
                 service.wake_workers()
             state = service.machine.state

@@ -26,6 +26,11 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _STEM: Final = re.compile(r"(map|reduce)-\d{5,9}\.e\d{1,16}\.a\d{1,5}")
 _TASK: Final = re.compile(r"(map|reduce)-(\d{1,9})")
 
+#: Names of the files that are replaced as a whole, by the folder they are in.
+_JOB_FILES: Final = ("spec.json", "plan.msgpack")
+_OWN_FILES: Final = ("owner.json",)
+_OUTPUT_FILES: Final = ("_SUCCESS",)
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -147,6 +152,11 @@ class Store:
 
     def clean_up(self, job: int, spec: JobSpec, *, keep_runs: bool) -> None:
         """Removes what a finished job no longer needs. Repeatable; leaves log, attempts' logs, code, plan and spec."""
+        own = Path(spec.output.uri) / STATE_NAME
+        for folder, names in ((self.job_folder(job), _JOB_FILES), (own, _OWN_FILES), (own.parent, _OUTPUT_FILES)):
+            for name in names:  # temporary files of incarnations that were killed while they wrote
+                for path in folder.glob(f".{name}.*.tmp"):
+                    path.unlink(missing_ok=True)
         if not keep_runs:
             shutil.rmtree(self.runs_folder(job), ignore_errors=True)
         shutil.rmtree(self.trace_folder(job), ignore_errors=True)

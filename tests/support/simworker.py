@@ -1,0 +1,432 @@
+"""A simulated worker: the agent's real session and the executor's real task code; between them, simulated time.
+
+It does real work at one moment and pretends that it took a while; before that it leaves the unfinished files that a
+real attempt would have on the disk, so a worker killed at any step leaves what a real one leaves.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from mapreduce.bundle import open_bundle
+from mapreduce.protocol import messages as m
+from mapreduce.protocol import wire
+from mapreduce_worker.agent.session import (
+    Action,
+    CancelAttempt,
+    Exit,
+    Session,
+    SessionSettings,
+    StartAttempt,
+    WithdrawAttempt,
+)
+from mapreduce_worker.executor.failures import failure_of
+from mapreduce_worker.executor.messages import Job, Order, Source
+from mapreduce_worker.executor.tasks import JobTasks
+from tests.support.simnetwork import Answer
+from tests.support.virtualtime import Program
+
+if TYPE_CHECKING:
+    from tests.support.simulation import Simulation
+
+Step = Literal["fetching", "reading", "mapping", "spilling", "closing", "reporting", "after"]
+STEPS: tuple[Step, ...] = ("fetching", "reading", "mapping", "spilling", "closing", "reporting", "after")
+
+_RETRY_S = 0.3
+
+
+@dataclass
+class _Attempt:
+    """One attempt held by a worker."""
+
+    assignment: m.Assignment
+    granted_s: float
+    is_preparing: bool = False
+    is_prepared: bool = False
+    is_running: bool = False
+    is_over: bool = False
+    pages: list[m.RunRef] = field(default_factory=list)
+    sources: tuple[Source, ...] = ()
+    outcome: m.TaskOutput | m.Failure | None = None
+
+    @property
+    def id(self) -> m.AttemptId:
+        return self.assignment.id
+
+
+class SimWorker:
+    """One worker process with its executors."""
+
+    def __init__(
+        self, sim: Simulation, name: str, *, slots: int = 1, reconnect_s: float = 3_600.0, task_s: float | None = None
+    ) -> None:
+        self.sim, self.name, self.task_s = sim, name, task_s
+        self.program: Program = sim.loop.program(name)
+        self.scratch = sim.root / "scratch" / name
+        self.session = Session(
+            worker=name,
+            slots=slots,
+            now_s=sim.loop.time(),
+            serve_url=f"sim://{name}",
+            reconnect_s=reconnect_s,
+            settings=SessionSettings(),
+        )
+        self.jobs: dict[int, m.JobDefinition] = {}
+        self.held: dict[m.AttemptId, _Attempt] = {}
+        self.began: list[m.AttemptId] = []
+        self._is_registering = False
+        self._is_beating = False
+        self._next_register_s = sim.loop.time()
+        self._poked_s: float | None = None
+        self._later(0.0, self._pump)
+        self._later(0.0, self._beat)
+
+    # ------------------------------------------------------------------------------------------------- from outside
+
+    @property
+    def is_gone(self) -> bool:
+        """It has ended, by itself or not."""
+        return self.program.is_dead
+
+    def kill(self) -> None:
+        """As by SIGKILL, executors included; its files stay."""
+        self.sim.loop.kill(self.program)
+
+    def pause(self) -> None:
+        """As by SIGSTOP."""
+        self.sim.loop.stop_program(self.program)
+
+    def resume(self) -> None:
+        """As by SIGCONT."""
+        self.sim.loop.resume(self.program)
+
+    def leave(self) -> None:
+        """As by SIGTERM: hand back what has not begun, finish the rest, go."""
+        self._later(0.0, lambda: self._carry_out(self.session.leave()))
+
+    # --------------------------------------------------------------------------------------------------------- calls
+
+    def _later(self, delay_s: float, call: Callable[[], None]) -> None:
+        self.sim.loop.call_as(self.program, delay_s, call)
+
+    def _now_s(self) -> float:
+        return self.sim.loop.time()
+
+    def _poke(self, at_s: float | None = None) -> None:
+        at_s = max(self._now_s(), at_s or 0.0)
+        if self._poked_s is None or at_s < self._poked_s:
+            self._poked_s = at_s
+            self._later(at_s - self._now_s(), self._pump)
+
+    def _pump(self) -> None:
+        """Does whatever is due."""
+        self._poked_s = None
+        now_s, session = self._now_s(), self.session
+        self._carry_out(session.check_silence(now_s))
+        if session.exit is not None:
+            return
+        if not session.is_joined:
+            self._register()
+        elif session.is_leaving and not session.held:
+            self._carry_out(session.terminated())
+            return
+        else:
+            due_s = session.due_s(now_s)
+            if due_s is not None and due_s <= now_s:
+                self._next()
+            elif due_s is not None:
+                self._poke(due_s)
+        self._work()
+
+    def _register(self) -> None:
+        if self._is_registering:
+            return
+        if self._now_s() < self._next_register_s:
+            self._poke(self._next_register_s)
+            return
+        self._is_registering = True
+        self._call("register", self.session.register_request(), self._registered)
+
+    def _registered(self, answer: Answer | None) -> None:
+        self._is_registering = False
+        self._next_register_s = self._now_s() + _RETRY_S
+        if answer is None:
+            self._carry_out(self.session.call_lost(self._now_s(), self._next_register_s))
+        elif answer.status == 200:
+            reply = msgspec.json.decode(answer.body, type=m.RegisterReply)
+            self._carry_out(self.session.registered(reply, self._now_s()))
+        else:
+            self._carry_out(self.session.register_refused(answer.status, _error(answer), self._now_s()))
+        self._poke()
+
+    def _next(self) -> None:
+        request = self.session.next_request(self._now_s())
+        if request is None:
+            return
+        for done in request.finished:
+            if isinstance(done, m.Commit):
+                self.sim.at_step(self, "reporting", done.id)
+        if self.program.is_dead:
+            return
+        self._call("next", request, lambda answer: self._answered(request, answer), wait_s=request.wait_s + 5.0)
+
+    def _answered(self, request: m.NextRequest, answer: Answer | None) -> None:
+        now_s = self._now_s()
+        if answer is None:
+            self._carry_out(self.session.call_lost(now_s, now_s + _RETRY_S))
+        elif answer.status != 200:
+            self._carry_out(self.session.refused(answer.status, _error(answer), now_s, call=request.call))
+        else:
+            reply = msgspec.json.decode(answer.body, type=m.NextReply)
+            self.sim.heard(self, request, reply)
+            for verdict in reply.verdicts:
+                self._end(verdict.id)
+            self._carry_out(self.session.next_answered(request.call, reply, now_s))
+            for done in request.finished:
+                if isinstance(done, m.Commit):
+                    self.sim.at_step(self, "after", done.id)
+        self._poke()
+
+    def _beat(self) -> None:
+        self._later(self.session.heartbeat_s, self._beat)
+        request = self.session.heartbeat_request()
+        if request is None or self._is_beating:
+            return
+        self._is_beating = True
+        self._call("heartbeat", request, self._beaten, wait_s=5.0)
+
+    def _beaten(self, answer: Answer | None) -> None:
+        self._is_beating = False
+        now_s = self._now_s()
+        if answer is None:
+            self._carry_out(self.session.check_silence(now_s))
+        elif answer.status != 200:
+            self._carry_out(self.session.refused(answer.status, _error(answer), now_s))
+        else:
+            self._carry_out(
+                self.session.heartbeat_answered(msgspec.json.decode(answer.body, type=m.HeartbeatReply), now_s)
+            )
+        self._poke()
+
+    def _call(
+        self, name: str, message: object, on_answer: Callable[[Answer | None], None], *, wait_s: float = 5.0
+    ) -> None:
+        self.sim.network.call(self.program, name, wire.encode(message), on_answer, wait_s=wait_s)
+
+    def _ask(self, name: str, on_body: Callable[[bytes], None], again: Callable[[], None], **arguments: object) -> None:
+        """A call that is made with the session's token, and again until it is answered."""
+
+        def on_answer(answer: Answer | None) -> None:
+            if answer is not None and answer.status == 200:
+                on_body(answer.body)
+            else:
+                self._later(_RETRY_S, again)
+
+        self._call(name, {"session": self.session.token, **arguments}, on_answer)
+
+    def _carry_out(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case StartAttempt():
+                    self.held[action.assignment.id] = _Attempt(action.assignment, self._now_s())
+                case CancelAttempt():
+                    self._end(action.id)
+                case WithdrawAttempt():
+                    attempt = self.held.get(action.id)
+                    if attempt is not None and not attempt.is_running:
+                        self._end(action.id)
+                        self.session.withdrawn(action.id, self._now_s())
+                case Exit():
+                    self.sim.exits[self.name] = action
+                    self.sim.loop.kill(self.program)
+        if actions:
+            self._poke()
+
+    def _end(self, attempt: m.AttemptId) -> None:
+        held = self.held.pop(attempt, None)
+        if held is not None:
+            held.is_over = True
+
+    # ---------------------------------------------------------------------------------------------------------- work
+
+    def _work(self) -> None:
+        """Prepares the first attempt that is not ready, and starts those that are while slots are free."""
+        free = self.session.slots - sum(attempt.is_running for attempt in self.held.values())
+        waiting = [attempt for attempt in self.held.values() if not attempt.is_running]
+        for attempt in waiting:
+            if not attempt.is_prepared:
+                self._prepare(attempt)
+                break
+            if free <= 0:
+                break
+            free -= 1
+            self._begin(attempt)
+
+    def _prepare(self, attempt: _Attempt) -> None:
+        if attempt.is_preparing:
+            return
+        attempt.is_preparing = True
+        self.sim.at_step(self, "fetching", attempt.id)
+        self._fetch_definition(attempt)
+
+    def _fetch_definition(self, attempt: _Attempt) -> None:
+        if attempt.is_over:
+            return
+        if attempt.id.job in self.jobs:
+            self._fetch_runs(attempt, 0)
+            return
+
+        def on_body(body: bytes) -> None:
+            definition = msgspec.json.decode(body, type=m.JobDefinition)
+            self._ask(
+                "code",
+                lambda code: self._open_code(attempt, definition, code),
+                lambda: self._fetch_definition(attempt),
+                digest=definition.code,
+            )
+
+        self._ask("definition", on_body, lambda: self._fetch_definition(attempt), job=attempt.id.job)
+
+    def _open_code(self, attempt: _Attempt, definition: m.JobDefinition, code: bytes) -> None:
+        open_bundle(code, self.sim.code_folder, sha256=definition.code)
+        self.jobs[definition.job] = definition
+        self._fetch_runs(attempt, 0)
+
+    def _fetch_runs(self, attempt: _Attempt, start: int) -> None:
+        if attempt.is_over:
+            return
+        if attempt.id.kind == "map":
+            self._prepared(attempt)
+            return
+        if start == 0:
+            attempt.pages.clear()
+
+        def on_body(body: bytes) -> None:
+            page = msgspec.json.decode(body, type=m.RunsPage)
+            attempt.pages.extend(page.runs)
+            if page.next is None:
+                self._find_sources(attempt)
+            else:
+                self._fetch_runs(attempt, page.next)
+
+        self._ask("runs", on_body, lambda: self._fetch_runs(attempt, 0), job=attempt.id.job, start=start)
+
+    def _find_sources(self, attempt: _Attempt) -> None:
+        if attempt.is_over:
+            return
+        definition = self.jobs[attempt.id.job]
+        sources, lost = [], []
+        for run in attempt.pages:
+            shared = Path(definition.runs_dir) / f"{run.map.stem}.run"
+            path = self.sim.served_run(self, run) if run.url else shared
+            if path is None:
+                lost.append(m.LostRun(map=run.map, problem="nobody serves it"))
+            else:
+                sources.append(Source(map=run.map, path=str(path), digest=run.digest))
+        if lost:
+            failed = m.Failure(failure_class="run-lost", message="runs are gone", lost_runs=tuple(lost))
+            self._finish(attempt, m.Fail(id=attempt.id, failure=failed))
+            return
+        attempt.sources = tuple(sources)
+        self._prepared(attempt)
+
+    def _prepared(self, attempt: _Attempt) -> None:
+        attempt.is_prepared = True
+        self._poke()
+
+    def _begin(self, attempt: _Attempt) -> None:
+        attempt.is_running = True
+        self.began.append(attempt.id)
+        self.session.begun(attempt.id)
+        self.sim.began(self, attempt.id)
+        self._take_steps(attempt, list(STEPS[1:5]), self.sim.duration_s(self, attempt.id))
+
+    def _take_steps(self, attempt: _Attempt, steps: list[Step], run_s: float) -> None:
+        if attempt.is_over:
+            return
+        if not steps:
+            self._complete(attempt, run_s)
+            return
+        step = steps[0]
+        target = self._target(attempt)
+        if step == "mapping":
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.with_name(target.name + ".spill0").write_bytes(b"unfinished")
+        elif step == "spilling":
+            target.with_name(target.name + ".spill0").unlink(missing_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(b"unfinished")
+        elif step == "closing":
+            target.unlink(missing_ok=True)
+            self._do(attempt)
+        self.sim.at_step(self, step, attempt.id)
+        self._later(run_s / 4, lambda: self._take_steps(attempt, steps[1:], run_s))
+
+    def _do(self, attempt: _Attempt) -> None:
+        """The real work; what it comes to is kept until the attempt has taken its time."""
+        planned = self.sim.planned_failure(self, attempt.assignment)
+        if planned is not None:
+            attempt.outcome = planned
+            return
+        order = self._order(attempt)
+        runs = {source.map.stem: source.map for source in order.sources}
+        try:
+            attempt.outcome = self.sim.tasks_of(self.jobs[attempt.id.job]).run(order)
+        except Exception as error:
+            attempt.outcome = failure_of(error, runs)
+
+    def _complete(self, attempt: _Attempt, run_s: float) -> None:
+        match attempt.outcome:
+            case m.TaskOutput() as output:
+                self._finish(attempt, m.Commit(id=attempt.id, output=output, run_s=run_s))
+            case m.Failure() as failure:
+                self._finish(attempt, m.Fail(id=attempt.id, failure=failure, run_s=run_s))
+            case None:
+                raise AssertionError(f"{attempt.id} has done nothing")
+
+    def _finish(self, attempt: _Attempt, done: m.Finished) -> None:
+        self._end(attempt.id)
+        self.session.finished(done, self._now_s())
+        self._poke()
+
+    def _target(self, attempt: _Attempt) -> Path:
+        definition = self.jobs[attempt.id.job]
+        if attempt.id.kind == "reduce" or not definition.partitions:
+            return Path(definition.attempts_dir) / f"{attempt.id.stem}.out"
+        if definition.spec.storage.shuffle == "Peer":
+            return self.scratch / "runs" / str(definition.job) / f"{attempt.id.stem}.run"
+        return Path(definition.runs_dir) / f"{attempt.id.stem}.run"
+
+    def _order(self, attempt: _Attempt) -> Order:
+        assignment = attempt.assignment
+        definition = self.jobs[attempt.id.job]
+        return Order(
+            number=1,
+            id=assignment.id,
+            target=str(self._target(attempt)),
+            budget_bytes=assignment.budget_bytes,
+            split=assignment.split,
+            sources=attempt.sources,
+            scratch=str(self.scratch / "tmp"),
+            trace=str(Path(definition.trace_dir) / f"{assignment.id.stem}.trace") if assignment.is_traced else "",
+        )
+
+
+def remove_scratch(worker: SimWorker) -> None:
+    """The machine of a worker is gone, and its disk with it."""
+    shutil.rmtree(worker.scratch, ignore_errors=True)
+
+
+def load_tasks(definition: m.JobDefinition, code_folder: Path) -> JobTasks:
+    """The executor's own code for all tasks of a job."""
+    return JobTasks(Job(definition=definition, code_folder=str(code_folder / definition.code)))
+
+
+def _error(answer: Answer) -> m.ErrorReply:
+    return msgspec.json.decode(answer.body, type=m.ErrorReply)
