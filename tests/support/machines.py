@@ -158,6 +158,7 @@ class Bench:
         want: int = 1,
         call: int | None = None,
         epoch: int | None = None,
+        wait_s: float = 0.0,
     ) -> m.NextReply | Refusal:
         if call is None:
             call = self.calls[worker] = self.calls.get(worker, 0) + 1
@@ -168,15 +169,22 @@ class Bench:
                 call=call,
                 finished=tuple(finished),
                 want=want,
+                wait_s=wait_s,
             )
         )
         assert isinstance(reply, m.NextReply | Refusal)
         return reply
 
     def next(
-        self, worker: str, *, finished: Sequence[m.Finished] = (), want: int = 1, call: int | None = None
+        self,
+        worker: str,
+        *,
+        finished: Sequence[m.Finished] = (),
+        want: int = 1,
+        call: int | None = None,
+        wait_s: float = 0.0,
     ) -> m.NextReply:
-        reply = self.try_next(worker, finished=finished, want=want, call=call)
+        reply = self.try_next(worker, finished=finished, want=want, call=call, wait_s=wait_s)
         assert isinstance(reply, m.NextReply), reply
         return reply
 

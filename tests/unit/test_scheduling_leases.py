@@ -277,8 +277,7 @@ def test_unstarted_attempts_are_taken_back_for_an_idle_worker_once_acknowledged(
     bench.register("busy", slots=4)
     bench.register("idle")
     running, *queued = bench.lease("busy", want=4)
-    bench.heartbeat("busy", running=[running], queued=queued)
-    assert not bench.lease("idle")
+    assert not bench.next("idle", wait_s=20).tasks
     orders = bench.heartbeat("busy", running=[running], queued=queued).take_back
     assert set(orders) <= set(queued)
     assert len(orders) == 2
@@ -289,13 +288,34 @@ def test_unstarted_attempts_are_taken_back_for_an_idle_worker_once_acknowledged(
     assert bench.job.maps.charged[retaken.index] == bench.job.maps.lost[retaken.index] == 0
 
 
+def test_what_was_taken_back_goes_to_the_worker_that_waits_not_to_the_one_that_gave_it(bench: Bench) -> None:
+    bench.begin_job(maps=2)
+    bench.register("busy", slots=2)
+    bench.register("idle")
+    running, queued = bench.lease("busy", want=2)
+    waiting = bench.next("idle", wait_s=20)
+    assert not waiting.tasks
+    assert bench.heartbeat("busy", running=[running], queued=[queued]).take_back == (queued,)
+    assert not bench.next("busy", finished=[m.Release(id=queued)], want=1).tasks
+    [task] = bench.next("idle", wait_s=20, call=bench.calls["idle"]).tasks
+    assert task.id.index == queued.index
+
+
+def test_nothing_is_taken_back_while_nobody_waits(bench: Bench) -> None:
+    bench.begin_job(maps=2)
+    bench.register("busy", slots=2)
+    bench.register("other")
+    running, queued = bench.lease("busy", want=2)
+    assert bench.heartbeat("busy", running=[running], queued=[queued]).take_back == ()
+
+
 def test_an_attempt_that_began_meanwhile_is_not_taken_back(bench: Bench) -> None:
     bench.begin_job(maps=2)
     bench.register("busy", slots=2)
     bench.register("idle")
     one, two = bench.lease("busy", want=2)
-    bench.heartbeat("busy", running=[one], queued=[two])
-    bench.lease("idle")
+    bench.next("idle", wait_s=20)
+    assert bench.heartbeat("busy", running=[one], queued=[two]).take_back == (two,)
     assert bench.heartbeat("busy", running=[one, two]).take_back == ()
     assert bench.commit("busy", two).accepted
 

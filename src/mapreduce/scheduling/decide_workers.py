@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from mapreduce.protocol import messages as m
-from mapreduce.scheduling import decide_attempts, decide_jobs, decide_outputs, events, policy
+from mapreduce.scheduling import decide_attempts, decide_jobs, decide_outputs, decide_sharing, events, policy
 from mapreduce.scheduling import records as r
 from mapreduce.scheduling.sessions import Session
 from mapreduce.scheduling.state import Job, Worker
@@ -63,7 +63,7 @@ def decide_next(turn: Turn, asked: m.NextRequest) -> m.NextReply | Refusal:
     verdicts = tuple(_finish(turn, worker, entry) for entry in asked.finished)
     if is_granted:
         granted = tuple(held for held in worker.last_grant if held in worker.leases)
-    elif is_answered:  # a late copy must not take what nobody will hear of
+    elif is_answered or decide_sharing.is_yielding(turn, asked):  # a late copy takes what nobody will hear of
         granted = ()
     else:
         decide_jobs.advance(turn)  # a commit in this very call may have completed the phase
@@ -91,11 +91,7 @@ def decide_heartbeat(turn: Turn, asked: m.HeartbeatRequest) -> m.HeartbeatReply 
     listed = frozenset(asked.running) | frozenset(asked.queued)
     _renew(turn, tuple(worker.leases & listed))
     session.queued = frozenset(asked.queued) & worker.leases
-    session.take_back &= session.queued
-    job = turn.state.current_job
-    if job is not None and job.phase is JobPhase.MAPPING:
-        # reduces that were leased before a map's output was lost: they wait for the map, and so might its next worker
-        session.take_back |= {held for held in session.queued if held.kind == "reduce"}
+    decide_sharing.order_take_back(turn, worker.name, session)
     session.cancel = set(listed - worker.leases)
     return m.HeartbeatReply(
         epoch=turn.state.epoch,
@@ -175,7 +171,6 @@ def _grant(turn: Turn, worker: Worker, call: int, want: int) -> tuple[m.AttemptI
     else:
         return ()
     if not table.pending_count:
-        _order_take_back(turn, worker)
         return ()
     indexes = _choose(turn, worker, job, table, want)
     if not indexes:
@@ -207,19 +202,6 @@ def _choose(turn: Turn, worker: Worker, job: Job, table: TaskTable, want: int) -
     if suspects and not worker.leases:
         return suspects[:1]
     return [index for index in pending if table.lost[index] < last_try][:size]
-
-
-def _order_take_back(turn: Turn, idle: Worker) -> None:
-    """Asks the worker with the longest queue of unstarted attempts to give half of it back for an idle one."""
-    best: Session | None = None
-    for name, session in turn.sessions.workers.items():
-        if name == idle.name or session.take_back:
-            continue
-        if session.queued and (best is None or len(session.queued) > len(best.queued)):
-            best = session
-    if best is not None:
-        tail = in_order(best.queued)
-        best.take_back = set(tail[len(tail) // 2 :])
 
 
 def _assignment(turn: Turn, attempt: m.AttemptId) -> m.Assignment:
