@@ -18,10 +18,10 @@ from mapreduce.dataplane.inputs import list_input
 from mapreduce.dataplane.maptask import run_map
 from mapreduce.dataplane.reducetask import run_reduce
 from mapreduce.dataplane.runs import RunHeader
-from mapreduce.dataplane.splits import plan_splits
+from mapreduce.dataplane.splits import plan_inputs
 from mapreduce.dataplane.work import MapWork, ReduceWork, RunSource
 from mapreduce.errors import TaskFailed
-from mapreduce.model import JobSpec, reducer_count, split_size_bytes
+from mapreduce.model import JobSpec, reducer_count
 from mapreduce.protocol.messages import Split, TaskOutput
 from mapreduce.userjob import UserJob
 
@@ -33,8 +33,7 @@ def run_inline(spec: JobSpec, job: UserJob, output: Path) -> dict[str, int]:
     """
     files = [list_input(source) for source in spec.inputs]
     input_bytes = sum(file.bytes for listed in files for file in listed)
-    formats = [source.format for source in spec.inputs]
-    splits = list(plan_splits(files, formats, split_size_bytes(spec, input_bytes)))
+    splits = list(plan_inputs(spec, files))
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="_inline-", dir=output) as scratch:
         return _InlineRun(spec, job, output, Path(scratch), reducer_count(spec, input_bytes)).run(splits)

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 from mapreduce.api import Context
 from mapreduce.dataplane import keys, outputs, partitioning, values
 from mapreduce.dataplane.inputs import list_input
-from mapreduce.dataplane.splits import plan_splits
-from mapreduce.model import Input, JobSpec, reducer_count, split_size_bytes
+from mapreduce.dataplane.splits import plan_inputs
+from mapreduce.model import Input, JobSpec, reducer_count
 from mapreduce.protocol.messages import Split
 from mapreduce.userjob import UserJob
 
@@ -45,8 +45,7 @@ def run_sequential(spec: JobSpec, job: UserJob, output: Path) -> dict[str, int]:
     """
     files = [list_input(source) for source in spec.inputs]
     input_bytes = sum(file.bytes for listed in files for file in listed)
-    formats = [source.format for source in spec.inputs]
-    splits = list(plan_splits(files, formats, split_size_bytes(spec, input_bytes)))
+    splits = list(plan_inputs(spec, files))
     partitions = reducer_count(spec, input_bytes)
     counters: dict[str, int] = {}
     emitted = [list(_map(spec, job, index, split, counters)) for index, split in enumerate(splits)]

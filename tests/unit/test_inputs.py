@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mapreduce.dataplane.inputs import list_input
-from mapreduce.dataplane.splits import InputFile, plan_splits
+from mapreduce.dataplane.splits import InputFile, plan_inputs, plan_splits
 from mapreduce.errors import InvalidInput
-from mapreduce.model import Input, InputFormat
+from mapreduce.model import Code, Input, InputFormat, JobSpec, Output
 
 
 def _make(tmp_path: Path, *names: str) -> None:
@@ -225,3 +225,14 @@ def test_folders_nested_beyond_all_reason_are_refused_in_words(tmp_path: Path, m
     finally:
         os.removedirs("/".join(["d"] * 1_000))  # what cleans up after tests walks by recursion, too
     assert "nested too deeply" in said
+
+
+def test_inputs_that_are_read_alike_are_packed_together_and_others_are_not() -> None:
+    inputs = (Input(uri="a"), Input(uri="b"), Input(uri="c", format="jsonl"), Input(uri="d"))
+    spec = JobSpec(code=Code(inline="x"), inputs=inputs, output=Output(uri="out"), split_size_bytes=100)
+    splits = list(plan_inputs(spec, [[_file(10, name)] for name in "abcd"]))
+    assert [(split.input, [part.path for part in split.files]) for split in splits] == [
+        (0, ["a", "b"]),
+        (2, ["c"]),
+        (3, ["d"]),
+    ]

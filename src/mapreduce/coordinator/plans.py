@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from mapreduce.dataplane.inputs import list_input
-from mapreduce.dataplane.splits import plan_splits
-from mapreduce.model import JobSpec, split_size_bytes
+from mapreduce.dataplane.splits import plan_inputs
+from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import FileRange, Split
 
 FORMAT = 1
@@ -136,7 +136,4 @@ def make_plan(spec: JobSpec) -> Plan:
     Raises:
         InvalidInput: an input is missing, empty of files, unreadable, or no regular file.
     """
-    listed = [list_input(source) for source in spec.inputs]
-    total_bytes = sum(file.bytes for files in listed for file in files)
-    formats = [source.format for source in spec.inputs]
-    return Plan.of(plan_splits(listed, formats, split_size_bytes(spec, total_bytes)))
+    return Plan.of(plan_inputs(spec, [list_input(source) for source in spec.inputs]))

@@ -1,6 +1,6 @@
 """Planning: which map task reads what. Pure; the listing it starts from is `inputs`.
 
-A split holds ranges of files of one input, in the order of the listing, and map indexes follow that order. The plan is
+A split holds ranges of files that are read alike, in the order of the listing, and map indexes follow it. The plan is
 a function of names, sizes, formats and the split size alone, never of the workers. What may be cut: `lines` and
 `jsonl`, uncompressed (the reader of a range owns the records that start in it). Everything else is one range a file:
 `csv` because a quoted newline cannot be told from the end of a row without reading from the start, compressed files
@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
-from mapreduce.model import InputFormat
+from mapreduce.model import InputFormat, JobSpec, split_size_bytes
 from mapreduce.protocol.messages import FileRange, Split
 
 MAX_FILES_PER_SPLIT: Final = 1_000
@@ -31,16 +32,31 @@ class InputFile:
     is_compressed: bool = False
 
 
+def plan_inputs(spec: JobSpec, files: Sequence[Sequence[InputFile]]) -> Iterator[Split]:
+    """The splits of a whole job; `files[i]` belong to the i-th input.
+
+    Adjacent inputs that are read alike are planned as one: a shell that expands `books/*.txt` makes as many inputs as
+    there are books, and small ones are packed all the same. `Split.input` is then the first of them.
+    """
+    size = split_size_bytes(spec, sum(file.bytes for listed in files for file in listed))
+    alike = groupby(range(len(files)), key=lambda i: (spec.inputs[i].format, spec.inputs[i].encoding))
+    for (kind, _), indexes in alike:
+        first = next(indexes)
+        listed = [*files[first], *(file for index in indexes for file in files[index])]
+        for split in plan_splits([listed], [kind], size):
+            yield Split(input=first, files=split.files)
+
+
 def plan_splits(
-    files: Sequence[Sequence[InputFile]], formats: Sequence[InputFormat], split_size_bytes: int
+    files: Sequence[Sequence[InputFile]], formats: Sequence[InputFormat], largest_bytes: int
 ) -> Iterator[Split]:
-    """Cut big files and pack small ones, up to `split_size_bytes` and 1 000 files a split.
+    """Cut big files and pack small ones, up to `largest_bytes` and 1 000 files a split.
 
     `files[i]` and `formats[i]` belong to the i-th input of the job; a split never mixes inputs. Empty files are left
     out, except with the format `files`, where each is a record.
     """
     for index, (listed, kind) in enumerate(zip(files, formats, strict=True)):
-        for packed in _pack(_ranges(listed, kind, split_size_bytes), split_size_bytes):
+        for packed in _pack(_ranges(listed, kind, largest_bytes), largest_bytes):
             yield Split(input=index, files=packed)
 
 
