@@ -1,5 +1,6 @@
 """The coordinator: a library with several hosts (a pod, `mr run`, `mr coordinator`, the scenario tests).
 
-`service` is the shell around the scheduling core, `background` its own work, `http` its edge; `publish`, `plans`,
-`store`, `outputs`, `recovery`, `probe` are its files. It never imports user code and knows no Kubernetes.
+`shell` is the order in which things happen, `service` what may be asked, `background` its own work, `http` its edge;
+`publish`, `plans`, `store`, `outputs`, `recovery`, `probe` are its files. It never imports user code and knows no
+Kubernetes.
 """

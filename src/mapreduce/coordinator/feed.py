@@ -9,14 +9,29 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
+from mapreduce.protocol.messages import StatusList
 from mapreduce.scheduling.records import AnyRecord
 
-if TYPE_CHECKING:
-    from mapreduce.coordinator.service import Service
+
+class Source(Protocol):
+    """What a feed needs of the service whose records it keeps."""
+
+    @property
+    def sequence(self) -> int:
+        """Sequence of the newest record."""
+        ...
+
+    async def durable(self) -> int:
+        """Waits until all records so far are on disk."""
+        ...
+
+    async def statuses(self) -> StatusList:
+        """The full state."""
+        ...
 
 
 class Feed:
@@ -32,14 +47,14 @@ class Feed:
         if not self._arrived.is_set():
             self._arrived.set()
 
-    async def follow(self, from_sequence: int, service: Service) -> AsyncIterator[tuple[int, bytes]]:
+    async def follow(self, from_sequence: int, source: Source) -> AsyncIterator[tuple[int, bytes]]:
         """Yields (sequence, JSON) of everything after `from_sequence`, each only once it is durable.
 
         The first item is the full state (`"type": "State"`) when `from_sequence` is 0 or no longer in memory.
         """
         position = from_sequence
-        if not self._reaches_back_to(position) or position > service.sequence:
-            status = await service.statuses()
+        if not self._reaches_back_to(position) or position > source.sequence:
+            status = await source.statuses()
             position = status.sequence
             yield position, msgspec.json.encode({"type": "State", **msgspec.to_builtins(status)})
         while True:
@@ -49,11 +64,11 @@ class Feed:
                 await event.wait()
                 continue
             if not self._reaches_back_to(position):  # this follower was too slow
-                status = await service.statuses()
+                status = await source.statuses()
                 position = status.sequence
                 yield position, msgspec.json.encode({"type": "State", **msgspec.to_builtins(status)})
                 continue
-            await service.durable()
+            await source.durable()
             for sequence, record in fresh:
                 position = sequence
                 yield sequence, encode_event(record)

@@ -1,54 +1,36 @@
-"""The shell around the scheduling core: the only place where order matters.
+"""What may be asked of a coordinator, by workers, clients and its host. One method for each call.
 
-Every event takes the same way: decide, evolve and enqueue in one turn, without awaiting; then wait until the log is
-durable up to the sequence the reply saw; then speak. That holds for every answer, status and streams included. If the
-log fails, nothing is said any more and `failed` is set; whoever hosts the service ends its process.
-
-The service knows asyncio and the log, no HTTP and no Kubernetes. Work of its own that takes time (planning, publishing,
-probing, cleaning up, compacting) is in `background`, what it remembers of records for streams in `feed`.
+It knows asyncio and the log, no HTTP and no Kubernetes. In which order things happen is `shell`, work of its own that
+takes time (planning, publishing, probing, cleaning up) is `background`, what streams follow is `feed`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from mapreduce.clock import Clock, SystemClock
 from mapreduce.coordinator import background, recovery
 from mapreduce.coordinator.blocking import Blocking
-from mapreduce.coordinator.feed import Feed
 from mapreduce.coordinator.plans import Plan
 from mapreduce.coordinator.refusals import Refused, bad_request, conflict, not_found, not_ready
 from mapreduce.coordinator.settings import ServiceSettings
+from mapreduce.coordinator.shell import Shell
 from mapreduce.coordinator.store import Store
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol import messages as m
-from mapreduce.scheduling import events, records, snapshot, views
-from mapreduce.scheduling.machine import Decision, Machine, Reply, Request
+from mapreduce.scheduling import events, records, views
+from mapreduce.scheduling.machine import Machine
 from mapreduce.scheduling.sessions import Sessions
 from mapreduce.scheduling.state import Job
 from mapreduce.scheduling.transitions import JobPhase
-from mapreduce.scheduling.turn import Refusal
 from mapreduce.wal.files import FileSystem, LocalFiles
-from mapreduce.wal.groupcommit import GroupCommit
 from mapreduce.wal.log import Log
 
-#: Records after which a worker that waits for a task may find one.
-_WORK = (
-    records.JobPlanned,
-    records.MapsCompleted,
-    records.OutputLost,
-    records.AttemptFailed,
-    records.LeasesReleased,
-    records.JobFinished,
-    records.JobRebuilt,
-)
 
-
-class Service:
+class Service(Shell):
     """One incarnation of a coordinator over one state folder. Made by `start`, ended by `close`."""
 
     def __init__(
@@ -62,25 +44,17 @@ class Service:
         clock: Clock,
         blocking: Blocking,
     ) -> None:
-        self.folder = folder
+        super().__init__(folder, log, machine, settings=settings, clock=clock, blocking=blocking)
         self.store = Store(folder)
         self.store_id = store_id
-        self.machine = machine
-        self.settings = settings
-        self.clock = clock
-        self.blocking = blocking
         self.plans: dict[int, Plan] = {}
         self.resumed: dict[int, tuple[int, int]] = {}
-        self.records_since_snapshot = 0
+        """By job: maps and reduces that were committed when this incarnation took it up."""
         self.notices: tuple[str, ...] = ()
-        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.log = log
-        self.commits = GroupCommit(log, run_blocking=blocking.serial, on_failure=self.fail)
-        self.feed = Feed(settings.event_backlog)
-        self._work = asyncio.Event()
-        self._change = asyncio.Event()
+        """What was found wrong with the log, for people."""
         self._submitting = asyncio.Lock()
-        self._effects = background.Effects(self)
+        self._effects = background.Effects(self, self.store, self.plans, store_id)
+        self.on_records = self._effects.look
 
     @classmethod
     async def start(
@@ -123,7 +97,7 @@ class Service:
 
     async def end_workers(self, names: tuple[str, ...], *, is_charged: bool) -> None:
         """The host has seen these workers' processes end: what they held is free at once."""
-        await self._handle(events.WorkersGone(names, is_charged))
+        await self.handle(events.WorkersGone(names, is_charged))
 
     async def close(self) -> None:
         """Ends all work of its own and closes the log. What was acknowledged is durable already."""
@@ -134,87 +108,11 @@ class Service:
 
     # ------------------------------------------------------------------------------------------------ the one order
 
-    def turn(self, event: Request | events.Event | records.AnyRecord) -> Decision:
-        """Decides, evolves and enqueues, without awaiting. Nothing of it may be said before `durable` returns."""
-        try:
-            decision = self.machine.turn(event, self.clock.monotonic_s(), self.clock.utc_s())
-            if decision.records:
-                self._enqueue(decision.records)
-        except Exception as error:
-            self.fail(error)  # state and log may differ now: this incarnation must not say another word
-            raise
-        return decision
-
-    def _enqueue(self, decided: list[records.AnyRecord]) -> None:
-        for record in decided:
-            sequence = self.log.enqueue(records.encode(record))
-            self.feed.add(sequence, record)
-        self.records_since_snapshot += len(decided)
-        if decided:
-            self._change.set()
-            self._change = asyncio.Event()
-            if any(isinstance(record, _WORK) for record in decided):
-                self.wake_workers()
-            self._effects.look()
-
-    async def durable(self) -> int:
-        """Waits until everything decided so far is on disk, and looks at the claim once more; returns the sequence.
-
-        An answer that needs no record waits for that look too: an incarnation that was paused and overtaken must not
-        answer from a state that others have left behind.
-        """
-        sequence = self.log.sequence
-        if sequence > self.log.durable_sequence:
-            await self.commits.durable(sequence)
-        else:
-            await self.commits.confirm()
-        return sequence
-
-    async def compact(self) -> None:
-        """Writes the state as a snapshot and lets the log drop what it replaces."""
-        image, sequence = snapshot.dump(self.machine.state), self.sequence
-        self.records_since_snapshot = 0
-        await self.commits.durable(sequence)
-        await self.commits.snapshot(image, sequence)
-
-    async def _handle(self, event: Request | events.Event) -> Reply:
-        self._check_alive()
-        decision = self.turn(event)
-        await self.durable()
-        if isinstance(decision.reply, Refusal):
-            raise Refused(decision.reply.code, decision.reply.message)
-        return decision.reply
-
-    def fail(self, error: BaseException) -> None:
-        """The log failed, a newer incarnation took over, or state and log may differ: nothing is said from here on."""
-        if not self.failed.done():
-            self.failed.set_exception(error)
-            self.failed.exception()  # the host may look later, or never: that is no warning
-
-    def _check_alive(self) -> None:
-        if self.failed.done():
-            raise not_ready(f"this coordinator has stopped: {self.failed.exception()}")
-
-    def wake_workers(self) -> None:
-        """Lets every waiting `next` look again."""
-        self._work.set()
-        self._work = asyncio.Event()
-
     # ------------------------------------------------------------------------------------------------------ workers
-
-    @property
-    def epoch(self) -> int:
-        """The epoch this incarnation claimed."""
-        return self.log.epoch
-
-    @property
-    def sequence(self) -> int:
-        """Sequence of the newest record."""
-        return self.log.sequence
 
     async def register(self, request: m.RegisterRequest) -> m.RegisterReply:
         """Lets a worker join, or come back with what it holds."""
-        reply = await self._handle(request)
+        reply = await self.handle(request)
         assert isinstance(reply, m.RegisterReply)
         return reply
 
@@ -223,11 +121,11 @@ class Service:
         deadline_s = self.clock.monotonic_s() + min(request.wait_s, self.settings.poll_s)
         session = self.machine.sessions.workers.get(request.worker)
         while True:
-            work = self._work
+            work = self.work
             if session is not self.machine.sessions.workers.get(request.worker):
                 # it registered anew while this call waited: nobody would hear of a task that is granted here
                 raise Refused("stale-call", f"{request.worker} has registered again since call {request.call}")
-            reply = await self._handle(request)
+            reply = await self.handle(request)
             assert isinstance(reply, m.NextReply)
             left_s = deadline_s - self.clock.monotonic_s()
             if reply.tasks or reply.verdicts or reply.is_done or not request.want or left_s <= 0:
@@ -238,7 +136,7 @@ class Service:
 
     async def heartbeat(self, request: m.HeartbeatRequest) -> m.HeartbeatReply:
         """Renews a worker's leases and gives it its orders."""
-        reply = await self._handle(request)
+        reply = await self.handle(request)
         assert isinstance(reply, m.HeartbeatReply)
         return reply
 
@@ -287,17 +185,17 @@ class Service:
         if await self.blocking.run(lambda: self.store.code(request.code)) is None:
             raise bad_request(f"code {request.code} is not here: PUT /v1/code/{request.code} first")
         async with self._submitting:  # the file is named by an id that only the record makes taken
-            self._check_alive()
+            self.check_alive()
             job = self.machine.state.next_job_id
             # durable beside the log before the record, so that a damaged log can be rebuilt
             await self.blocking.run(lambda: self.store.put_submission(job, request))
-            reply = await self._handle(request)
+            reply = await self.handle(request)
         assert isinstance(reply, m.SubmitReply)
         return reply
 
     async def cancel(self, job: int) -> m.JobStatus:
         """Ends a job."""
-        await self._handle(events.CancelRequested(job))
+        await self.handle(events.CancelRequested(job))
         return (await self.status(job))[0]
 
     async def status(self, job: int, *, wait_s: float = 0, after_sequence: int = 0) -> tuple[m.JobStatus, int]:
@@ -305,18 +203,18 @@ class Service:
         deadline_s = self.clock.monotonic_s() + min(wait_s, 60.0)
         while self.sequence <= after_sequence and (left_s := deadline_s - self.clock.monotonic_s()) > 0:
             self._job(job)
-            change = self._change
+            change = self.change
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
                     await change.wait()
-            self._check_alive()
+            self.check_alive()
         found = self._job(job)
         shown = views.job_status(self.machine.state, found, resumed=self.resumed.get(job, (0, 0)))
         return shown, await self.durable()
 
     async def statuses(self) -> m.StatusList:
         """All jobs."""
-        self._check_alive()
+        self.check_alive()
         shown = views.status_list(self.machine.state, self.sequence, lambda job: self.resumed.get(job, (0, 0)))
         await self.durable()
         return shown
@@ -372,23 +270,13 @@ class Service:
         return {template.format(partition=i): i for i in range(table.count) if table.output(i).has_file}
 
     def _job(self, job: int) -> Job:
-        self._check_alive()
+        self.check_alive()
         found = self.machine.state.jobs.get(job)
         if found is None:
             raise not_found(f"job {job}")
         return found
 
     # -------------------------------------------------------------------------------------------------- for the host
-
-    def close_when_idle(self) -> None:
-        """From now on workers are told to end once no job is left."""
-        self.machine.sessions.is_closing = True
-        self.wake_workers()
-
-    async def free_bytes(self) -> int:
-        """Free space on the volume of the state folder."""
-        usage = await self.blocking.run(lambda: shutil.disk_usage(self.folder))
-        return usage.free
 
 
 def _longest_lease_s(job: Job | None, settings: ServiceSettings) -> float:
