@@ -20,13 +20,8 @@ from mapreduce.protocol.messages import (
     TaskOutput,
     Verdict,
 )
-from mapreduce_worker.agent.session import (
-    CancelAttempt,
-    Exit,
-    Session,
-    StartAttempt,
-    WithdrawAttempt,
-)
+from mapreduce_worker.agent.actions import CancelAttempt, Exit, StartAttempt, WithdrawAttempt
+from mapreduce_worker.agent.session import Session
 
 
 def attempt(index: int, *, epoch: int = 1) -> AttemptId:

@@ -18,21 +18,14 @@ from typing import Final, assert_never
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import WorkerClient
 from mapreduce.protocol.messages import Assignment, AttemptId, Commit, Fail, Failure, Finished, Release, TaskOutput
+from mapreduce_worker.agent.actions import EXIT_TERMINATED, Action, CancelAttempt, Exit, StartAttempt, WithdrawAttempt
 from mapreduce_worker.agent.calls import Caller, Heart, SharedSession, say
 from mapreduce_worker.agent.jobs import JobStore, Prepared, remove_tree
 from mapreduce_worker.agent.lanes import Lane
 from mapreduce_worker.agent.preparing import Preparer
 from mapreduce_worker.agent.processes import ExecutorProcess, SocketFolder, slot_folder
 from mapreduce_worker.agent.serve import RunServer
-from mapreduce_worker.agent.session import (
-    EXIT_TERMINATED,
-    Action,
-    CancelAttempt,
-    Exit,
-    Session,
-    StartAttempt,
-    WithdrawAttempt,
-)
+from mapreduce_worker.agent.session import Session
 from mapreduce_worker.agent.settings import AgentSettings
 from mapreduce_worker.agent.slot import Slot
 

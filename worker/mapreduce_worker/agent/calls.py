@@ -17,8 +17,9 @@ from mapreduce.errors import MapReduceError, Unauthorized, Unreachable
 from mapreduce.protocol.client import Refusal, WorkerClient
 from mapreduce.protocol.endpoint import Endpoint
 from mapreduce.protocol.messages import ErrorReply, NextRequest
+from mapreduce_worker.agent.actions import Action
 from mapreduce_worker.agent.lanes import Backoff
-from mapreduce_worker.agent.session import Action, Session
+from mapreduce_worker.agent.session import Session
 
 _NEXT_DEADLINE_S: Final = 20.0
 _HEARTBEAT_DEADLINE_S: Final = 10.0

@@ -16,82 +16,24 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from mapreduce.protocol.messages import (
-    PROTOCOL_VERSION,
-    Assignment,
-    AttemptId,
-    Commit,
-    ErrorReply,
-    Fail,
-    Failure,
-    Finished,
-    HeartbeatReply,
-    HeartbeatRequest,
-    NextReply,
-    NextRequest,
-    RegisterReply,
-    RegisterRequest,
-    Release,
+from mapreduce.protocol import messages as m
+from mapreduce_worker.agent.actions import (
+    EXIT_DONE,
+    EXIT_TERMINATED,
+    EXIT_UNREACHABLE,
+    Action,
+    CancelAttempt,
+    Exit,
+    StartAttempt,
+    WithdrawAttempt,
 )
+from mapreduce_worker.agent.pace import SessionSettings, is_low
+from mapreduce_worker.agent.reports import choose_results, without_what_is_refused
 
 #: Codes of refusals after which the worker registers again with what it holds.
 _REJOIN_CODES: Final = frozenset({"epoch-changed", "unknown-worker", "stale-call"})
 #: Statuses that say that the call itself is unacceptable: repeating it is no use.
 _UNACCEPTABLE: Final = frozenset({400, 413, 422})
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSettings:
-    """When calls are made."""
-
-    idle_wait_s: float = 20.0
-    """How long a call of a worker that holds nothing may wait for a task."""
-    busy_wait_s: float = 0.2
-    """The same while some slots run: a result that is made meanwhile is not reported before the call returns."""
-    prefetch_s: float = 0.1
-    """More tasks are asked for when those that wait are worth less than this."""
-    report_s: float = 0.2
-    """A result is reported at the latest this long after it was made."""
-    empty_pause_s: float = 0.1
-    """Pause after a call that was answered at once and brought nothing."""
-    max_report_weight: int = 50_000
-    """Largest number of partition sizes (or 64-byte pieces of text) in one call, to keep its body small."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartAttempt:
-    """Run this as soon as a slot is free; starts are in order."""
-
-    assignment: Assignment
-
-
-@dataclass(frozen=True, slots=True)
-class CancelAttempt:
-    """End this attempt without a report: it is no longer this worker's."""
-
-    id: AttemptId
-
-
-@dataclass(frozen=True, slots=True)
-class WithdrawAttempt:
-    """Call `withdrawn` if this attempt has not begun and now never will; otherwise do nothing."""
-
-    id: AttemptId
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """The worker is over."""
-
-    code: int
-    reason: str
-
-
-Action = StartAttempt | CancelAttempt | WithdrawAttempt | Exit
-
-EXIT_DONE: Final = 0
-EXIT_UNREACHABLE: Final = 3
-EXIT_TERMINATED: Final = 143
 
 
 class _Stage(Enum):
@@ -130,14 +72,14 @@ class Session:
     heartbeat_s: float = 1.0
 
     _call: int = 0
-    _open: NextRequest | None = None
+    _open: m.NextRequest | None = None
     """The call whose answer has not come; repeated as it is until one does."""
     _is_flying: bool = False
     """The open call was sent, and it is not known yet whether an answer comes."""
     _flown_s: float = 0.0
-    _stages: dict[AttemptId, _Stage] = field(default_factory=dict)
-    _results: dict[AttemptId, Finished] = field(default_factory=dict)
-    _withdrawing: set[AttemptId] = field(default_factory=set)
+    _stages: dict[m.AttemptId, _Stage] = field(default_factory=dict)
+    _results: dict[m.AttemptId, m.Finished] = field(default_factory=dict)
+    _withdrawing: set[m.AttemptId] = field(default_factory=set)
     _waiting_count: int = 0
     _running_count: int = 0
     _oldest_result_s: float = 0.0
@@ -153,17 +95,17 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------------- joining
 
-    def register_request(self) -> RegisterRequest:
+    def register_request(self) -> m.RegisterRequest:
         """What to register with: everything held, results that are not acknowledged included."""
-        return RegisterRequest(
+        return m.RegisterRequest(
             worker=self.worker,
             slots=self.slots,
-            protocol=PROTOCOL_VERSION,
+            protocol=m.PROTOCOL_VERSION,
             held=tuple(self._stages),
             serve_url=self.serve_url,
         )
 
-    def registered(self, reply: RegisterReply, now_s: float) -> list[Action]:
+    def registered(self, reply: m.RegisterReply, now_s: float) -> list[Action]:
         """The coordinator took this worker on. What it does not list under `keep` is dropped; the rest goes on."""
         if self.exit is not None or reply.epoch < self.epoch:
             return []
@@ -194,17 +136,19 @@ class Session:
             return self._pause_until_s
         return None
 
-    def next_request(self, now_s: float) -> NextRequest | None:
+    def next_request(self, now_s: float) -> m.NextRequest | None:
         """The call to send now, counted as sent: the open one again, or a new one; None if there is nothing to say."""
         if not self.is_joined or self.exit is not None or self._is_flying:
             return None
         if self._open is None:
-            finished = self._next_results()
+            finished = choose_results(
+                self._results.values(), max_weight=self.settings.max_report_weight, max_count=self._max_results
+            )
             want = self._want()
             if not finished and self.is_leaving:
                 return None
             self._call += 1
-            self._open = NextRequest(
+            self._open = m.NextRequest(
                 epoch=self.epoch,
                 worker=self.worker,
                 call=self._call,
@@ -215,7 +159,7 @@ class Session:
         self._is_flying, self._flown_s = True, now_s
         return self._open
 
-    def next_answered(self, call: int, reply: NextReply, now_s: float) -> list[Action]:
+    def next_answered(self, call: int, reply: m.NextReply, now_s: float) -> list[Action]:
         """The answer to call number `call`: verdicts end what was reported, tasks are to be run."""
         asked = self._open
         if asked is None or call != asked.call or self.exit is not None:
@@ -241,17 +185,17 @@ class Session:
         self._pause_until_s = max(self._pause_until_s, retry_at_s)
         return self.check_silence(now_s, problem)
 
-    def heartbeat_request(self) -> HeartbeatRequest | None:
+    def heartbeat_request(self) -> m.HeartbeatRequest | None:
         """The heartbeat to send now; None while not joined. Results that wait to be acknowledged keep their leases."""
         if not self.is_joined or self.exit is not None:
             return None
         begun = [held for held, stage in self._stages.items() if stage is not _Stage.WAITING]
         waiting = [held for held, stage in self._stages.items() if stage is _Stage.WAITING]
-        return HeartbeatRequest(
+        return m.HeartbeatRequest(
             epoch=self.epoch, worker=self.worker, running=tuple(begun[:10_000]), queued=tuple(waiting[:100_000])
         )
 
-    def heartbeat_answered(self, reply: HeartbeatReply, now_s: float) -> list[Action]:
+    def heartbeat_answered(self, reply: m.HeartbeatReply, now_s: float) -> list[Action]:
         """Orders: end attempts, give back unstarted ones, take nothing more."""
         if not self.is_joined or self.exit is not None:
             return []
@@ -269,7 +213,7 @@ class Session:
         return actions
 
     def refused(
-        self, status: int, error: ErrorReply, now_s: float, *, call: int | None = None, epoch: int | None = None
+        self, status: int, error: m.ErrorReply, now_s: float, *, call: int | None = None, epoch: int | None = None
     ) -> list[Action]:
         """An answer of 400 and above to the `next` number `call`, or to a heartbeat that was sent to `epoch`."""
         if epoch is not None and epoch != self.epoch:
@@ -290,7 +234,7 @@ class Session:
             self._pause_until_s = now_s + 1.0
         return []
 
-    def register_refused(self, status: int, error: ErrorReply, now_s: float) -> list[Action]:
+    def register_refused(self, status: int, error: m.ErrorReply, now_s: float) -> list[Action]:
         """The coordinator does not take this worker on: for good (another protocol version), or not now."""
         if self.exit is None and status in _UNACCEPTABLE:
             return [self._leave(Exit(EXIT_UNREACHABLE, error.message))]
@@ -306,13 +250,13 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------ what happens here
 
-    def begun(self, attempt: AttemptId) -> None:
+    def begun(self, attempt: m.AttemptId) -> None:
         """A waiting attempt runs now."""
         if self._stages.get(attempt) is _Stage.WAITING:
             self._set(attempt, _Stage.RUNNING)
             self._withdrawing.discard(attempt)
 
-    def finished(self, result: Finished, now_s: float) -> None:
+    def finished(self, result: m.Finished, now_s: float) -> None:
         """An attempt ended; its result is reported with the next call. Of an attempt not held it is forgotten."""
         stage = self._stages.get(result.id)
         if stage is None or stage is _Stage.DONE:
@@ -322,16 +266,16 @@ class Session:
         self._set(result.id, _Stage.DONE)
         self._results[result.id] = result
         self._withdrawing.discard(result.id)
-        if isinstance(result, Commit):
+        if isinstance(result, m.Commit):
             mean_s = self._mean_run_s
             self._mean_run_s = result.run_s if mean_s is None else mean_s + 0.2 * (result.run_s - mean_s)
-        if not isinstance(result, Release):
+        if not isinstance(result, m.Release):
             self._is_dry = False
 
-    def withdrawn(self, attempt: AttemptId, now_s: float) -> None:
+    def withdrawn(self, attempt: m.AttemptId, now_s: float) -> None:
         """A waiting attempt was taken out of the queue, as `WithdrawAttempt` asked: given back unstarted."""
         if self._stages.get(attempt) is _Stage.WAITING:
-            self.finished(Release(id=attempt, was_started=False), now_s)
+            self.finished(m.Release(id=attempt, was_started=False), now_s)
 
     def leave(self) -> list[Action]:
         """Take nothing more, give back what has not begun; the worker goes once the rest is over and reported."""
@@ -345,16 +289,16 @@ class Session:
     # ---------------------------------------------------------------------------------------------------------- looks
 
     @property
-    def held(self) -> tuple[AttemptId, ...]:
+    def held(self) -> tuple[m.AttemptId, ...]:
         """Every attempt held, in order of its grant."""
         return tuple(self._stages)
 
     @property
-    def unfinished(self) -> tuple[AttemptId, ...]:
+    def unfinished(self) -> tuple[m.AttemptId, ...]:
         """Attempts held that have no result yet."""
         return tuple(held for held, stage in self._stages.items() if stage is not _Stage.DONE)
 
-    def holds(self, attempt: AttemptId) -> bool:
+    def holds(self, attempt: m.AttemptId) -> bool:
         """Whether the attempt is this worker's and has no result yet."""
         return self._stages.get(attempt) in {_Stage.WAITING, _Stage.RUNNING}
 
@@ -375,11 +319,7 @@ class Session:
     def _is_low(self) -> bool:
         """Whether the attempts that wait will soon be used up."""
         spare = self._waiting_count + self._running_count - self.slots
-        if spare < 0:
-            return True
-        return spare * (self._mean_run_s or 0.0) < self.settings.prefetch_s * self.slots and (
-            self._mean_run_s is not None and self._mean_run_s < self.settings.prefetch_s
-        )
+        return is_low(self.settings, spare, self.slots, self._mean_run_s)
 
     def _has_idle_slot(self) -> bool:
         return self._waiting_count + self._running_count < self.slots
@@ -396,18 +336,7 @@ class Session:
             return self.settings.idle_wait_s
         return self.settings.busy_wait_s if self._has_idle_slot() else 0.0
 
-    def _next_results(self) -> tuple[Finished, ...]:
-        """The oldest results that fit one call; at least one if there is any."""
-        chosen: list[Finished] = []
-        weight = 0
-        for result in self._results.values():
-            weight += _weight(result)
-            if chosen and (weight > self.settings.max_report_weight or len(chosen) >= self._max_results):
-                break
-            chosen.append(result)
-        return tuple(chosen)
-
-    def _take(self, tasks: Iterable[Assignment], now_s: float) -> list[Action]:
+    def _take(self, tasks: Iterable[m.Assignment], now_s: float) -> list[Action]:
         actions: list[Action] = []
         for task in tasks:
             if task.id in self._stages:
@@ -419,7 +348,7 @@ class Session:
                 actions.append(StartAttempt(task))
         return actions
 
-    def _end(self, attempts: list[AttemptId]) -> list[Action]:
+    def _end(self, attempts: list[m.AttemptId]) -> list[Action]:
         actions: list[Action] = []
         for attempt in attempts:
             if self.holds(attempt):
@@ -427,14 +356,14 @@ class Session:
             self._drop(attempt)
         return actions
 
-    def _set(self, attempt: AttemptId, stage: _Stage | None) -> None:
+    def _set(self, attempt: m.AttemptId, stage: _Stage | None) -> None:
         old = self._stages.pop(attempt, None) if stage is None else self._stages.get(attempt)
         if stage is not None:
             self._stages[attempt] = stage
         self._waiting_count += (stage is _Stage.WAITING) - (old is _Stage.WAITING)
         self._running_count += (stage is _Stage.RUNNING) - (old is _Stage.RUNNING)
 
-    def _drop(self, attempt: AttemptId) -> None:
+    def _drop(self, attempt: m.AttemptId) -> None:
         self._set(attempt, None)
         self._results.pop(attempt, None)
         self._withdrawing.discard(attempt)
@@ -444,7 +373,7 @@ class Session:
         self._open, self._is_flying = None, False
         self._pause_until_s = now_s
 
-    def _split_report(self, error: ErrorReply, now_s: float) -> None:
+    def _split_report(self, error: m.ErrorReply, now_s: float) -> None:
         """The coordinator will not read this call: report fewer results at once, and in the end not that one."""
         asked, self._open = self._open, None
         if asked is None or not asked.finished:
@@ -454,24 +383,12 @@ class Session:
             self._max_results = max(1, len(asked.finished) // 2)
             return
         (result,) = asked.finished
-        if isinstance(result, Commit):
-            why = f"The coordinator does not accept the result of {result.id}: {error.message}"[:8_000]
-            self._results[result.id] = Fail(id=result.id, failure=Failure(failure_class="system", message=why))
-        elif isinstance(result, Fail):
-            self._results[result.id] = Release(id=result.id, was_started=True)
-        else:
+        instead = without_what_is_refused(result, error.message)
+        if instead is None:
             self._drop(result.id)
+        else:
+            self._results[result.id] = instead
 
     def _leave(self, action: Exit) -> Exit:
         self.exit, self.is_joined = action, False
         return action
-
-
-def _weight(result: Finished) -> int:
-    match result:
-        case Commit():
-            return 1 + len(result.output.partitions) + len(result.output.counters)
-        case Fail():
-            return 1 + (len(result.failure.message) + len(result.failure.traceback)) // 64
-        case _:
-            return 1

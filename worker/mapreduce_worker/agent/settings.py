@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mapreduce.model import GIB, JobSpec
 from mapreduce.protocol.endpoint import Endpoint
-from mapreduce_worker.agent.session import SessionSettings
+from mapreduce_worker.agent.pace import SessionSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
