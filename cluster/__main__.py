@@ -14,7 +14,7 @@ from pathlib import Path
 if __package__ in {None, ""}:  # `python3 cluster …` runs this folder, not the package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cluster import build, engines, gobuild, kindcluster, programs
+from cluster import build, engines, gobuild, kindcluster, programs, selftest
 from cluster.caching import cache_root
 from cluster.deciding import Way
 from cluster.errors import ClusterError
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("env", help="print what a shell needs: KUBECONFIG, PATH")
     commands.add_parser("build-env", help="print what podman needs to see our images: for building the product's image")
     commands.add_parser("status", help="which way it was made, and whether it answers; exit code 0 when it does")
+    commands.add_parser("selftest", help="prove on it what tests rely on; kills a worker and starts it again")
     commands.add_parser("node-image", help="build the node image where it is needed")
     load = commands.add_parser("load", help="put the images of an archive (docker save) into every node")
     load.add_argument("archive", type=Path)
@@ -71,6 +72,8 @@ def _carry_out(chosen: argparse.Namespace) -> int:
             _print_exports(engines.podman().env)
         case "status":
             return _print_status(chosen.name)
+        case "selftest":
+            selftest.run(_running(chosen.name))
         case "node-image":
             build.build({"node-image"})
         case "load":
