@@ -10,7 +10,7 @@ import pytest
 from mapreduce.model import MIB
 from mapreduce.protocol.messages import Commit, Fail
 from tests.support.attempts import failure_of, still_works
-from tests.support.workers import Setting
+from tests.support.workers import Setting, setting_in
 
 
 @pytest.fixture
