@@ -31,7 +31,10 @@ class Effects:
         self._shell = shell
         self._store, self._plans, self._store_id = store, plans, store_id
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._tidied: set[int] = set()
+        """Jobs that were cleaned up after once."""
         self._cleaned: set[int] = set()
+        """Jobs that need no cleaning up any more."""
         self._is_running = False
 
     def start(self) -> None:
@@ -54,7 +57,7 @@ class Effects:
             return
         state = self._shell.machine.state
         job = state.current_job
-        if job is not None and job.phase is JobPhase.PLANNING:
+        if job is not None and job.phase is JobPhase.PLANNING and not self._is_output_untidy(job):
             self._begin("plan", job.id, self._plan(job))
         if job is not None and job.phase is JobPhase.COMMITTING:
             self._begin("publish", job.id, self._publish(job))
@@ -65,6 +68,13 @@ class Effects:
                 self._begin("clean", other.id, self._clean_up(other))
         if self._shell.records_since_snapshot >= self._shell.settings.snapshot_records:
             self._begin("snapshot", 0, self._shell.compact())
+
+    def _is_output_untidy(self, job: Job) -> bool:
+        """An earlier job on the same folder has ended, and the folder does not say so yet."""
+        return any(
+            other.phase.is_final and other.id not in self._tidied and other.spec.output.uri == job.spec.output.uri
+            for other in self._shell.machine.state.jobs.values()
+        )
 
     def _begin(self, purpose: str, number: int, work: Coroutine[Any, Any, None]) -> None:
         key = (purpose, number)
@@ -154,6 +164,8 @@ class Effects:
             await shell.blocking.run(lambda: self._store.clean_up(job.id, job.spec, keep_runs=keep))
             await shell.blocking.run(lambda: note_end(job.spec, self._claimant(job), job.phase.value))
             self._plans.pop(job.id, None)
+            self._tidied.add(job.id)
+            self.look()  # a job on the same folder may have waited for it
         self._cleaned.add(job.id)
 
     def _claimant(self, job: Job) -> Claimant:
