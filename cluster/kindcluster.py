@@ -48,7 +48,8 @@ def up(name: str, nodes: int) -> Cluster:
             raise ClusterError(f"the cluster of MR_KUBECONFIG ({decision.reason}) does not answer")
         say(f"cluster {name}: kind on {decision.way.value}, because {decision.reason}")
         if known:
-            say(f"cluster {name}: the one that was there does not answer or has {len(known.nodes)} nodes; replacing it")
+            problem = f"has {len(known.nodes)} nodes" if known.is_answering() else "does not answer"
+            say(f"cluster {name}: the one that was there {problem}; replacing it")
         _remove(name, _engine(decision.way))
         return _create(name, nodes, decision)
 
@@ -106,8 +107,10 @@ def _remove(name: str, engine: Engine) -> None:
     if engines.is_installed(engine.name):
         _forget_what_a_reboot_ended(engine)
         label = f"label=io.x-k8s.kind.cluster={name}"
-        for node in engine.call("ps", "--all", "--quiet", "--filter", label).split():
-            engine.call("rm", "--force", "--volumes", node, timeout_s=120)
+        if nodes := engine.call("ps", "--all", "--quiet", "--filter", label).split():
+            # Podman would ask each node to shut down, for ten seconds; Docker kills.
+            at_once = ["--time", "0"] if engine.name == "podman" else []
+            engine.call("rm", "--force", *at_once, "--volumes", *nodes, timeout_s=120)
         if engine.name == "podman":  # its storage is ours alone
             if not engine.call("ps", "--all", "--quiet").split():
                 _quietly(engine, "network", "rm", "kind")
