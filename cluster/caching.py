@@ -70,6 +70,7 @@ def remove_others(names: Iterable[str]) -> list[str]:
         for entry in sorted((cache_root() / kind).glob("*")):
             name = f"{kind}/{entry.name}"
             if name not in wanted:
-                shutil.rmtree(entry, ignore_errors=True)
+                with locked(name.removesuffix(".part")):  # another process may be making it
+                    shutil.rmtree(entry, ignore_errors=True)
                 removed.append(name)
     return removed
