@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from mapreduce.protocol import messages as m
-from mapreduce.scheduling import decide_jobs, decide_outputs, decide_workers, events
+from mapreduce.scheduling import decide_jobs, decide_outputs, decide_workers, events, policy
 from mapreduce.scheduling import records as r
 from mapreduce.scheduling.policy import Settings
 from mapreduce.scheduling.sessions import Sessions
@@ -53,8 +53,8 @@ class Machine:
         Raises:
             IllegalTransition: a bug; nothing was changed by the offending record.
         """
-        self.sessions.pass_time(now_s, self.settings.pause_s)
         turn = Turn(self.state, self.sessions, self.settings, self.split_of, now_s, at)
+        self.sessions.pass_time(now_s, policy.pause_s(self.settings, turn.lease_s))
         reply = _dispatch(turn, event)
         decide_jobs.advance(turn)
         return Decision(turn.records, reply)

@@ -22,7 +22,7 @@ class Settings:
     lease_s: float = 30.0
     """Silence after which a worker counts as lost while no job is being run; a job brings its own `leaseSeconds`."""
     pause_s: float = 5.0
-    """A silence of the coordinator's own that is taken for a pause of the whole node."""
+    """A silence of the coordinator's own that is taken for a pause of the whole node; sooner with a short lease."""
     max_heartbeat_s: float = 1.0
     """Heartbeats are at most this far apart while there are few workers, so that orders reach them soon."""
     heartbeats_per_s: float = 500.0
@@ -32,6 +32,11 @@ class Settings:
 def heartbeat_s(settings: Settings, lease_s: float, workers: int) -> float:
     """Seconds between two heartbeats of one worker."""
     return min(lease_s / 3, max(settings.max_heartbeat_s, workers / settings.heartbeats_per_s))
+
+
+def pause_s(settings: Settings, lease_s: float) -> float:
+    """The coordinator's own silence from which deadlines move: whoever beat in time before it is not yet overdue."""
+    return min(settings.pause_s, lease_s * 2 / 3)
 
 
 def batch_size(*, mean_s: float | None, pending: int, slots: int, want: int) -> int:
