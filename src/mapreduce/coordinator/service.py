@@ -49,6 +49,8 @@ class Service(Shell):
         self.store_id = store_id
         self.plans: dict[int, Plan] = {}
         self.resumed: dict[int, tuple[int, int]] = {}
+        self.taken_up: frozenset[int] = frozenset()
+        """Jobs that were unfinished when this incarnation began; one that was being published may be over at once."""
         """By job: maps and reduces that were committed when this incarnation took it up."""
         self.notices: tuple[str, ...] = ()
         """What was found wrong with the log, for people."""
@@ -88,6 +90,7 @@ class Service(Shell):
             service.turn(record)
         for job in found.state.jobs.values():
             service.resumed[job.id] = (job.maps.committed_count, job.reduces.committed_count)
+        service.taken_up = frozenset(job.id for job in found.state.jobs.values() if not job.phase.is_final)
         await service.durable()
         if found.is_rebuilt:  # until a snapshot is there, every start would find the damage again
             await service.compact()

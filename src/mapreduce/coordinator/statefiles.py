@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -44,8 +45,11 @@ def write_endpoint(folder: Path, endpoint: Endpoint) -> None:
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Write `path` so that a crash leaves the old content or the new: temporary file, fsync, rename, fsync folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write `path` so that a crash leaves the old content or the new: temporary file, fsync, rename, fsync folder.
+
+    Threads of one process may replace one file at once; the last wins.
+    """
+    temporary = path.with_name(f"{temporary_prefix(path.name)}{threading.get_ident()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -57,6 +61,11 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def temporary_prefix(name: str) -> str:
+    """How the temporary files of this process for a file of that name begin."""
+    return f".{name}.{os.getpid()}-"
 
 
 def sync_folder(folder: Path) -> None:

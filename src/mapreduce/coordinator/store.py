@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from mapreduce.coordinator.plans import Plan, digest
-from mapreduce.coordinator.statefiles import CODE_FOLDER, JOBS_FOLDER, replace_file
+from mapreduce.coordinator.statefiles import CODE_FOLDER, JOBS_FOLDER, replace_file, temporary_prefix
 from mapreduce.errors import StorageFailed
 from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import SubmitRequest
@@ -157,7 +157,8 @@ class Store:
         for folder, names in ((self.job_folder(job), _JOB_FILES), (own, _OWN_FILES), (own.parent, _OUTPUT_FILES)):
             for name in names:  # temporary files of incarnations that were killed while they wrote
                 for path in folder.glob(f".{name}.*.tmp"):
-                    path.unlink(missing_ok=True)
+                    if not path.name.startswith(temporary_prefix(name)):  # this one is being written now
+                        path.unlink(missing_ok=True)
         if not keep_runs:
             shutil.rmtree(self.runs_folder(job), ignore_errors=True)
         shutil.rmtree(self.trace_folder(job), ignore_errors=True)

@@ -75,10 +75,10 @@ class Hosting:
         await service.end_workers((death.worker,), is_charged=True)
 
     async def _find_or_submit(self, service: Service) -> int:
-        """The unfinished job that the log knows, or a new one."""
-        unfinished = [known for known in (await service.statuses()).jobs if known.state not in FINAL_STATES]
-        if unfinished:
-            known = unfinished[-1]
+        """The job that the log knew as unfinished, even if it has just ended, or a new one."""
+        taken_up = [known for known in (await service.statuses()).jobs if known.job in service.taken_up]
+        if taken_up:
+            known = taken_up[-1]
             if known.maps.total:
                 self.watcher.notice(_describe_resumed(known))
             kept = kept_settings((await service.definition(known.job)).spec, self.job.spec)
