@@ -218,8 +218,10 @@ def test_a_submission_that_broke_off_is_not_sent_twice() -> None:
 
 
 def test_a_coordinator_that_restarts_elsewhere_is_found_through_its_folder(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text('{"admin":"a","worker":"w","read":"r"}')
     client = CoordinatorClient(FolderEndpoint(tmp_path))
+    with pytest.raises(Unreachable, match="No coordinator"):
+        client.statuses()
+    (tmp_path / "token").write_text('{"admin":"a","worker":"w","read":"r"}')
     with pytest.raises(Unreachable, match="No coordinator"):
         client.statuses()
     with saying(answer(EMPTY_LIST)) as (url, asked):

@@ -89,6 +89,7 @@ def test_jobs_are_submitted_listed_waited_for_and_read_without_naming_the_coordi
     assert stage.mr("get", "1", "--merge") == "and\t1\ncat\t1\ndog\t1\nthe\t2\n"
     assert stage.mr("get", "wc", "--top", "1") == "the\t2\n"
     assert "printed nothing" in stage.mr("logs", "1")
+    assert "there is no job 77" in stage.mr("logs", "77", check=2)
     assert "--overwrite" in stage.mr("submit", "wc.py", "a.txt", "-o", "out", check=2)
     assert stage.mr("submit", "wc.py", "a.txt", "-o", "out", "--overwrite", "--wait").startswith("2\n")
 

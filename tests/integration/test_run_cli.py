@@ -56,7 +56,7 @@ def test_word_count_equals_the_sequential_oracle_byte_for_byte_and_leaves_nothin
 def test_a_map_only_job_with_names_of_its_own(work: Path) -> None:
     mr(
         *("run", "wc.py", "books/a.txt", "books/b.txt", "-o", "out", "--workers", "2"),
-        *("--reducers", "0", "--name-template", "mr-out-{partition}"),
+        *("--reducers", "0", "--split-size", "1k", "--name-template", "mr-out-{partition}"),
         cwd=work,
     )
     assert sorted(parts(work / "out")) == ["mr-out-0", "mr-out-1"]
@@ -199,6 +199,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_the_same_command_does(
     assert "stopped with 7 of 8 maps and 0 of 2 reduces committed; the same command goes on from there" in err
     assert not any(is_alive(pid) for pid in workers)
     assert not (gated.out / "_mapreduce" / "token").exists()
+    waited = mr("wait", gated.out, cwd=gated.folder, check=3)
+    assert "nobody runs it; the same command goes on" in waited.stderr
     gated.open_gate()
     done = mr("run", *gated.arguments, cwd=gated.folder)
     assert "resuming, 7 of 8 maps already committed" in done.stderr

@@ -97,7 +97,8 @@ class GatedJob:
         """What goes behind `mr run`."""
         inputs = [f"{index}.txt" for index in range(8)]
         args = ["--arg", f"ran={self.ran}", "--arg", f"gate={self.gate}"]
-        return ["gated.py", *inputs, "-o", "out", "--workers", "2", "--reducers", "2", *args]
+        sizes = ["--workers", "2", "--reducers", "2", "--split-size", "32"]  # one file fits, two do not
+        return ["gated.py", *inputs, "-o", "out", *sizes, *args]
 
     def start(self) -> Running:
         """Start `mr run` and return at once."""

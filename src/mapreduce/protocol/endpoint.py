@@ -100,6 +100,7 @@ class FolderEndpoint:
 
     def token(self, role: Role) -> str:
         """The token for `role` in the folder's `token` file."""
+        self.target()  # without a coordinator the token is not what is missing
         return read_token(self._folder / TOKEN_FILE, role)
 
     def forget(self) -> None:
@@ -112,7 +113,9 @@ class FolderEndpoint:
             found = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
             return parse_url(msgspec.json.decode(found["url"], type=str))
         except FileNotFoundError:
-            raise Unreachable(f"No coordinator serves {self._folder}: it has no {ENDPOINT_FILE}.") from None
+            raise Unreachable(
+                f"No coordinator serves {self._folder} now: it has no {ENDPOINT_FILE}. Start one on that folder."
+            ) from None
         except (OSError, KeyError, msgspec.DecodeError, UsageError) as error:
             raise Unreachable(f"{path} does not say where the coordinator is: {error}") from None
 

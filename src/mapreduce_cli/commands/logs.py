@@ -58,6 +58,8 @@ def _show(state: Path, job: int, task: str | None) -> int:
     from mapreduce.coordinator.store import Store
 
     store = Store(state)
+    if not store.job_folder(job).is_dir():
+        raise UsageError(f"there is no job {job} in {state}; `mr ls` lists them")
     tasks = [task] if task is not None else _tasks_with_logs(store.logs_folder(job))
     shown = False
     for name in tasks:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mapreduce.errors import UsageError
+from mapreduce.errors import Unreachable, UsageError
 from mapreduce_cli.connect import Address, Found, as_folder, coordinator_options, find, find_job
 from mapreduce_cli.options import duration
 
@@ -42,6 +42,7 @@ def _wait_for_folder(folder: Path, timeout: int | None) -> int:
     """By the folder alone: its result, or its owner record, which names the coordinator that writes there."""
     from mapreduce.local.claiming import look_into
     from mapreduce.local.paths import OutputPaths
+    from mapreduce.protocol.endpoint import ENDPOINT_FILE
     from mapreduce_cli.waiting import wait_for_job
 
     paths = OutputPaths(folder.absolute())
@@ -54,4 +55,8 @@ def _wait_for_folder(folder: Path, timeout: int | None) -> int:
         click.echo(f"mr: job '{view.owner.job_name}' has ended: {view.owner.end}", err=True)
         return 0 if view.owner.end == "Complete" else 1
     state = Path(view.owner.state_folder) if view.owner.state_folder else paths.state
+    if state == paths.state and not (state / ENDPOINT_FILE).exists():
+        raise Unreachable(
+            f"{folder} holds an unfinished `mr run`, and nobody runs it; the same command goes on with it"
+        )
     return wait_for_job(Found(folder=state).client(), view.owner.job, timeout_s=timeout)
