@@ -183,6 +183,15 @@ def test_a_failing_job_ends_with_cause_task_record_traceback_log_and_retry(work:
     assert "the run before failed; starting from the beginning" in again.stderr
 
 
+def test_a_crash_in_compiled_code_shows_the_users_own_lines_and_file(work: Path) -> None:
+    (work / "bad.py").write_text("import ctypes\ndef mapper(line):\n    yield line, ctypes.string_at(0)\n")
+    told = mr("run", "bad.py", "books/a.txt", "-o", "out", "--max-attempts", "1", cwd=work, check=1).stderr
+    assert "SIGSEGV" in told
+    assert f'File "{work / "bad.py"}", line 3 in mapper' in told
+    assert "Extension modules" not in told
+    assert "mapreduce_worker" not in told
+
+
 # ------------------------------------------------------------------------------------------- interrupting and resuming
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from mapreduce.errors import CorruptRun, InvalidUserCode, TaskFailed
+from mapreduce.model import Code
 from mapreduce.protocol.messages import AttemptId, Failure, LostRun
 from mapreduce_worker.agent.processes import describe_exit
 from mapreduce_worker.agent.serve import parse_range
-from mapreduce_worker.executor.failures import failure, failure_of
+from mapreduce_worker.executor.failures import failure, failure_of, in_users_names
 
 RUN = AttemptId(job=1, kind="map", index=3, attempt=1, epoch=1)
 
@@ -85,3 +88,16 @@ def test_an_exit_is_told_in_words(code: int, expected: str) -> None:
 )
 def test_ranges_are_given_only_within_the_file(text: str | None, expected: tuple[int, int] | None) -> None:
     assert parse_range(text, 100) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (Code(volume_path="/jobs/wc.py"), 'File "/jobs/wc.py", File "helper.py", File "job/else/wc.py"'),
+        (Code(inline="..."), 'File "wc.py", File "helper.py", File "job/else/wc.py"'),
+    ],
+)
+def test_files_of_the_user_are_called_as_the_user_calls_them(code: Code, expected: str) -> None:
+    trace = 'File "/scratch/code/12ab/job/wc.py", File "/scratch/code/12ab/lib/helper.py", File "job/else/wc.py"'
+    told = in_users_names(failure("user", trace, trace=trace), Path("/scratch/code/12ab"), code)
+    assert (told.message, told.traceback) == (expected, expected)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mapreduce import model
 from mapreduce.model import MIB
 from mapreduce.protocol.messages import Failure
 from mapreduce_worker.agent.processes import describe_exit
-from mapreduce_worker.executor.failures import failure
+from mapreduce_worker.executor.failures import failure, in_users_names
 
 if TYPE_CHECKING:
     from mapreduce_worker.agent.jobs import Prepared
@@ -15,6 +17,15 @@ if TYPE_CHECKING:
 #: How the interpreter begins its last words after a crash in compiled code.
 _LAST_WORDS: Final = b"Fatal Python error"
 _SHOWN_BYTES: Final = 8_000
+_STACK: Final = "Stack (most recent call first):"
+_FRAME: Final = '  File "'
+#: How lines begin that tell the user nothing: our own frames and those that started us, and a list of all C modules.
+_NOT_THE_USERS: Final = (
+    f"{_FRAME}{Path(model.__file__).parent}/",
+    f"{_FRAME}{Path(__file__).parent.parent}/",
+    f"{_FRAME}<frozen runpy>",
+    "Extension modules:",
+)
 
 
 def crash(work: Prepared, exit_code: int, log: bytes) -> Failure:
@@ -57,10 +68,22 @@ def _ended(work: Prepared, failure_class: str, message: str, log: bytes) -> Fail
     record = read_trace(work.job.trace(assignment)) if assignment.is_traced else ""
     if not record and assignment.id.kind == "map" and not assignment.is_traced:
         message += " The next attempt notes each record before it runs it, so that the one at fault can be named."
-    return failure(failure_class, message, trace=_last_words(log), record=record)
+    told = failure(
+        failure_class, message, trace=_last_words(log, is_asked_for=failure_class == "timeout"), record=record
+    )
+    return in_users_names(told, work.job.code_folder, work.job.definition.spec.code)
 
 
-def _last_words(log: bytes) -> str:
-    """What the interpreter printed when it crashed: the line of user code that was running."""
+def _last_words(log: bytes, *, is_asked_for: bool) -> str:
+    """What the interpreter printed when it crashed: the lines of user code that were running.
+
+    `is_asked_for`: the signal was ours, made only so that it says where it is; its name would mislead.
+    """
     found = log.rfind(_LAST_WORDS)
-    return log[found : found + _SHOWN_BYTES].decode("utf-8", "backslashreplace") if found >= 0 else ""
+    if found < 0:
+        return ""
+    lines = log[found : found + _SHOWN_BYTES].decode("utf-8", "backslashreplace").rstrip().split("\n")
+    if is_asked_for and _STACK in lines:
+        lines = lines[lines.index(_STACK) :]
+    users = [line for line in lines if not line.startswith(_NOT_THE_USERS)]
+    return "\n".join(users if any(line.startswith(_FRAME) for line in users) else lines).rstrip()

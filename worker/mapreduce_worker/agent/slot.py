@@ -25,6 +25,7 @@ from mapreduce_worker.agent.processes import (
     start_executor,
 )
 from mapreduce_worker.agent.settings import AgentSettings, memory_limit_bytes
+from mapreduce_worker.executor.failures import in_users_names
 from mapreduce_worker.executor.messages import VERSION, Hello, Job, Order, Orders, Result, ToAgent, Withdraw, Withdrawn
 
 if TYPE_CHECKING:
@@ -261,6 +262,8 @@ class Slot:
         outcome = result.output or result.failure
         if outcome is None:
             raise ChannelClosed
+        if isinstance(outcome, Failure):
+            outcome = in_users_names(outcome, work.job.code_folder, work.job.definition.spec.code)
         self._mean_s = result.run_s if self._mean_s is None else self._mean_s + 0.2 * (result.run_s - self._mean_s)
         if work.assignment.id not in self._unwanted:
             self._owner.attempt_ended(work, outcome, result.run_s, log)

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, get_args
 
+import msgspec
+
 from mapreduce.errors import CorruptRun, InvalidJobSpec, InvalidUserCode, MapReduceError, TaskFailed
+from mapreduce.model import Code
 from mapreduce.protocol.messages import AttemptId, Failure, FailureClass, LostRun
 
 _CLASSES: Final[frozenset[str]] = frozenset(get_args(FailureClass))
@@ -52,6 +56,17 @@ def failure(failure_class: str, message: str, *, trace: str = "", record: str = 
         traceback=_fit_end(trace, MAX_TRACEBACK),
         record=_fit(record, MAX_RECORD),
     )
+
+
+def in_users_names(told: Failure, code_folder: Path, code: Code) -> Failure:
+    """The failure with the user's files called as the user calls them, not by where this worker unpacked them."""
+
+    def renamed(text: str) -> str:
+        if code.volume_path is not None:
+            text = text.replace(f"{code_folder}/job/{Path(code.volume_path).name}", code.volume_path)
+        return text.replace(f"{code_folder}/job/", "").replace(f"{code_folder}/lib/", "")
+
+    return msgspec.structs.replace(told, message=renamed(told.message), traceback=renamed(told.traceback))
 
 
 def _lost_run(error: CorruptRun, runs: Mapping[str, AttemptId]) -> Failure:
