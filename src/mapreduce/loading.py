@@ -128,7 +128,7 @@ def _import_failed(error: BaseException, source: CodeSource) -> InvalidUserCode:
     if isinstance(error, InvalidUserCode) and not isinstance(error, ImportFailed):
         return error
     shown = source.file.name if source.file is not None else source.module
-    what = f"{shown} cannot be imported: {type(error).__name__}: {error}".rstrip(": ") + "."
+    what = f"{shown} cannot be imported: {type(error).__name__}: {error}".rstrip(": .") + "."
     if isinstance(error, SystemExit):
         what = f'{shown} ends the process when it is imported. Put that under `if __name__ == "__main__":`.'
     elif isinstance(error, ModuleNotFoundError) and error.name:

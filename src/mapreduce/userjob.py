@@ -274,7 +274,8 @@ def _options(job: Job) -> Options:
 def _raise_missing(role: Role, name: str, module: ModuleType) -> NoReturn:
     """Say which functions there are, and which one was probably meant."""
     functions = [key for key, value in vars(module).items() if inspect.isfunction(value) and _is_own(value, module)]
-    near = difflib.get_close_matches(name, functions, n=1)
+    known = [*functions, *NAMED_REDUCERS] if role == "reducer" else functions
+    near = difflib.get_close_matches(name, known, n=1)
     has = f"It has {', '.join(functions)}." if functions else "It has no functions."
     hint = f"Did you mean {near[0]}?" if near else f"Write {FORMS[role]}."
     raise InvalidUserCode(f"the file has no {role if name == role else f'{role} named {name}'}. {has} {hint}")

@@ -78,9 +78,9 @@ def test_an_output_says_what_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with OutputWriter(path, "text") as writer:
         writer.write("a", 1)
-        writer.write_batch(["b", "c\td", "e\n"], [2, "x\ty", 3])
+        writer.write_batch(["b", "c\td", "e\n"], ["tabs\tare\tfine", "x\ny", 3])
         facts = writer.close()
-    assert path.read_bytes() == b"a\t1\nb\t2\nc\td\tx\ty\ne\n\t3\n"
+    assert path.read_bytes() == b"a\t1\nb\ttabs\tare\tfine\nc\td\tx\ny\ne\n\t3\n"
     assert (facts.bytes, facts.records, facts.has_file) == (path.stat().st_size, 4, True)
     assert (facts.key_type, facts.is_sorted) == ("str", True)
     assert facts.warnings == {"text_separator_in_key": 2, "text_separator_in_value": 1}

@@ -126,7 +126,7 @@ def test_the_context_is_also_known_by_its_annotation(tmp_path: Path, prelude: st
         ("def mapper(x, ctx, /): ...", "ctx is passed by name"),
         ("mapper = dict.fromkeys; reducer = 3", "reducer is a value of type int, not a function"),
         ("def mapper(x): ...\ndef reducer(key): ...", "reducer(key) cannot be the reducer: it needs 1 argument."),
-        ("def mapper(x): ...\nreducer = 'summ'", "the file has no reducer named summ"),
+        ("def mapper(x): ...\nreducer = 'summ'", "the file has no reducer named summ. It has mapper. Did you mean sum"),
         ("def mapper(x): ...\nreducer = 'sum'\ndef combiner(k, v): ...", "combines by itself"),
         ("def mapper(x): ...\ndef reducer(k, v): ...\ndef combiner(k): ...", "cannot be the combiner"),
         ("def mapper(x): ...\ndef reducer(k, v): ...\ncombiner = 'sum'", "combiner is a value of type str"),

@@ -94,8 +94,8 @@ class OutputWriter:
         check_keys(keys)
         data = format_batch(keys, values, self._format)
         if self._format == "text" and not data.count(b"\n") == data.count(b"\t") == len(keys):
-            self._warn(KEY_WARNING, count_separators(keys))
-            self._warn(VALUE_WARNING, count_separators(values))
+            self._warn(KEY_WARNING, count_separators(keys, "\t\n"))
+            self._warn(VALUE_WARNING, count_separators(values, "\n"))
         self._file.write(data)
         self._records += len(keys)
         self._key_types.update(map(type, keys))

@@ -1,8 +1,8 @@
 r"""How a record looks in an output: one line of text, or one line of JSON. Pure; files are `outputs`' business.
 
 ``text``: key<TAB>value<LF>. str and bytes as they are, so bytes that came in as surrogates leave as they were; any
-other type as JSON. A tab or newline inside a key or value makes the line ambiguous: it is counted, and ``jsonl`` is
-the exact format.
+other type as JSON. A tab or newline inside a key, or a newline inside a value, makes the line ambiguous: it is counted,
+and ``jsonl`` is the exact format. (The first tab ends the key, so tabs inside a value are no loss.)
 
 ``jsonl``: ``[key, value]``. What JSON lacks is written so: bytes ``{"$bytes": base64}``, a dict with keys that are no
 strings (or begin with ``$``) ``{"$dict": [[key, value], ...]}``, tuples as arrays, dataclasses and Structs as objects
@@ -56,14 +56,15 @@ def format_batch(keys: Sequence[Any], values: Sequence[Any], output_format: Outp
     return b"".join([format_record(key, value, output_format) for key, value in zip(keys, values, strict=True)])
 
 
-def count_separators(members: Sequence[Any]) -> int:
-    """How many members hold a tab or newline that text output writes as it is."""
+def count_separators(members: Sequence[Any], separators: str) -> int:
+    """How many members hold one of the `separators` where text output writes it as it is."""
+    texts, bytestrings = tuple(separators), tuple(separator.encode() for separator in separators)
     found = 0
     for member in members:
         if type(member) is str:
-            found += "\t" in member or "\n" in member
+            found += any(separator in member for separator in texts)
         elif type(member) is bytes:
-            found += b"\t" in member or b"\n" in member
+            found += any(separator in member for separator in bytestrings)
     return found
 
 
