@@ -15,6 +15,7 @@ from mapreduce.dataplane import decompression
 from mapreduce.dataplane.readers import ReadLimits, read_split
 from mapreduce.errors import TaskFailed
 from mapreduce.model import Input
+from mapreduce.protocol.messages import FileRange, Split
 from tests.support.inputs import plan, read_all, values
 
 if TYPE_CHECKING or sys.version_info < (3, 14):
@@ -164,6 +165,26 @@ def test_a_line_of_exactly_the_limit_is_read_and_one_byte_more_is_refused_by_nam
         failure = _failure(lambda end=end: read_all(_file(tmp_path, b"ok\n" + b"x" * 33 + end), limits=SMALL))  # type: ignore[misc]
         assert "byte 3: 'xxxx" in str(failure)
         assert "longer than 32 bytes" in str(failure)
+
+
+def test_a_range_read_at_once_gives_the_same_blocks_as_one_read_step_by_step(tmp_path: Path) -> None:
+    for data in (b"one\n\n\ntwo\r\nthree", b"\n", b"x", b"ab\nc" + b"d" * 5_000 + b"\nlast\n"):
+        path = _file(tmp_path, data)
+        ends = sorted({*range(min(len(data), 24)), len(data) - 1, len(data)})
+        for start in ends:
+            for end in [end for end in ends if end > start]:
+                part = FileRange(path=str(path), start=start, end=end, size=len(data))
+                split, source = Split(input=0, files=(part,)), Input(uri=str(path))
+                # a block limit below the first look's size takes the way of large ranges
+                blocks, stepwise = (
+                    [(block.keys(), block.records) for block in read_split(split, source, limits)]
+                    for limits in (ReadLimits(), ReadLimits(block_bytes=4_095))
+                )
+                if len(data) < 4_095:
+                    assert blocks == stepwise
+                assert [line for _, lines in blocks for line in lines] == [
+                    line for _, lines in stepwise for line in lines
+                ]
 
 
 def test_a_file_longer_than_the_limit_is_refused_as_one_record(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from mapreduce.dataplane.seam import PYTHON_KERNEL, Kernel
 from mapreduce.dataplane.spilling import SpillingGrouper
 from mapreduce.dataplane.stopwatch import Stopwatch
 from mapreduce.dataplane.unstorable import UnstorableValue
-from mapreduce.dataplane.values import Codec
+from mapreduce.dataplane.values import codec_for
 from mapreduce.dataplane.work import MapWork, RecordBlock
 from mapreduce.errors import CorruptRun, TaskFailed
 from mapreduce.protocol.messages import PartitionSize, TaskOutput
@@ -57,7 +57,7 @@ class _Attempt:
 
     def __init__(self, work: MapWork, kernel: Kernel, mode: Mode) -> None:
         self._work, self._kernel, self._mode = work, kernel, mode
-        self._codec = Codec(work.job.types)
+        self._codec = codec_for(work.job.types)
         self._clock = Stopwatch()
         self._combiner = Combiner(work.job, work.context) if work.job.combiner is not None else None
 
@@ -119,6 +119,8 @@ class _Attempt:
             gathered: list[Any] = []
 
             def flush() -> None:
+                if not gathered:
+                    return
                 with self._clock.step("write"):
                     writer.write_batch(*split_pairs(gathered))
                 gathered.clear()

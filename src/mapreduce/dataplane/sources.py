@@ -48,8 +48,29 @@ def chunks(handle: int, part: FileRange, chunk_bytes: int) -> tuple[int, Iterato
     """
     if part.path.endswith(COMPRESSED_SUFFIXES):
         return 0, whole(handle, part, chunk_bytes)
+    if 0 < part.end - part.start <= _FIRST_LOOK_BYTES <= chunk_bytes:
+        found = _small_range(handle, part)
+        if found is not None:
+            return found
     first = _first_line(handle, part, chunk_bytes)
     return first, _lines_from(handle, part, first, chunk_bytes)
+
+
+def _small_range(handle: int, part: FileRange) -> tuple[int, Iterator[bytes]] | None:
+    """What `_first_line` and `_lines_from` find in a range of a few lines, by one read; None if that was not enough."""
+    position = max(0, part.start - 1)
+    try:
+        window = os.pread(handle, part.end - position + _FIRST_LOOK_BYTES, position)
+    except OSError as error:
+        raise _unreadable(part.path, error) from None
+    last_byte = part.end - 1 - position
+    first = window.find(b"\n", 0, last_byte) + 1 if part.start else 0
+    if len(window) <= last_byte or (part.start and not first):
+        return None
+    if part.end == part.size:
+        return position + first, iter((window[first : last_byte + 1],))
+    end = window.find(b"\n", last_byte) + 1
+    return (position + first, filter(None, (window[first:last_byte], window[last_byte:end]))) if end else None
 
 
 def whole(handle: int, part: FileRange, chunk_bytes: int) -> Iterator[bytes]:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from time import perf_counter
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
+
+
+class _Step:
+    """One step while it runs. A class and no generator: a task that does nothing else goes through six of them."""
+
+    __slots__ = ("_clock", "_name")
+
+    def __init__(self, clock: Stopwatch, name: str) -> None:
+        self._clock, self._name = clock, name
+
+    def __enter__(self) -> None:
+        self._clock.begin(self._name)
+
+    def __exit__(self, *_: object) -> None:
+        self._clock.end()
 
 
 class Stopwatch:
@@ -18,23 +32,28 @@ class Stopwatch:
         self._running: list[str] = []
         self._since = 0.0
 
-    @contextlib.contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Counts the time inside for `name`, and not for the step around it."""
-        self._turn()
-        self._running.append(name)
-        try:
-            yield
-        finally:
-            self._turn()
-            self._running.pop()
+    def step(self, name: str) -> _Step:
+        """A context that counts the time inside for `name`, and not for the step around it."""
+        return _Step(self, name)
 
-    def _turn(self) -> None:
+    def begin(self, name: str) -> None:
+        """Enter a step; `end` leaves it."""
         now = perf_counter()
         if self._running:
-            step = self._running[-1]
-            self.step_s[step] = self.step_s.get(step, 0.0) + now - self._since
+            self._add(now)
+        self._running.append(name)
         self._since = now
+
+    def end(self) -> None:
+        """Leave the step that was entered last."""
+        now = perf_counter()
+        self._add(now)
+        self._running.pop()
+        self._since = now
+
+    def _add(self, now: float) -> None:
+        step = self._running[-1]
+        self.step_s[step] = self.step_s.get(step, 0.0) + now - self._since
 
 
 class Watched(Generic[_T]):
@@ -51,14 +70,16 @@ class Watched(Generic[_T]):
         return self
 
     def __next__(self) -> _T:
-        with self._clock.step(self._step):
-            try:
-                return next(self._source)
-            except StopIteration:
-                raise
-            except BaseException as error:
-                self._failure = error
-                raise
+        self._clock.begin(self._step)
+        try:
+            return next(self._source)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self._failure = error
+            raise
+        finally:
+            self._clock.end()
 
     def check(self) -> None:
         """Raises what the source raised, if it did."""

@@ -234,4 +234,9 @@ def decode_column(data: bytes | memoryview) -> list[Any]:
 
 def normalise(value: Any, types: Mapping[str, type] | None = None) -> Any:
     """The value as it comes out of a run of a job with these classes. Raises `UnstorableValue`."""
-    return (Codec(types) if types else _DEFAULT).normalise(value)
+    return codec_for(types).normalise(value)
+
+
+def codec_for(types: Mapping[str, type] | None) -> Codec:
+    """A codec for these classes; the shared one where there are none: making one takes longer than a tiny task."""
+    return Codec(types) if types else _DEFAULT

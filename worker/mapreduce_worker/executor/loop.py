@@ -72,8 +72,9 @@ def _encoded(result: Result) -> bytes:
     """The result as a frame; what cannot be sent (a counter that is no number) is the user's failure."""
     try:
         data = frame(result)
-        # the agent passes it on as JSON, which refuses other things than msgpack does
-        msgspec.json.encode(result.output.counters if result.output is not None else None)
+        if result.output is not None and result.output.counters:
+            # the agent passes them on as JSON, which refuses other things than msgpack does
+            msgspec.json.encode(result.output.counters)
     except (TypeError, ValueError, OverflowError) as error:
         problem = f"The attempt's counters cannot be stored: {error}. Count with texts as names and whole numbers."
         return frame(Result(number=result.number, failure=failure("user", problem), run_s=result.run_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mapreduce.api import Context
@@ -27,14 +28,14 @@ class JobTasks:
         self.definition: JobDefinition = job.definition
         self._folder = Path(job.code_folder)
         self._functions: UserJob | None = None
-        self._made_folders: set[Path] = set()
+        self._made_folders: set[str] = set()
 
     def run(self, order: Order) -> TaskOutput:
         """Run one attempt to its end; raises whatever `failures.failure_of` knows how to tell."""
         if self._functions is None:
             self._functions = load_job(source_in(self._folder), self.definition.spec, name=self.definition.name)
         target = Path(order.target)
-        self._make_folder(target.parent)
+        self._make_folder_of(order.target)
         if order.id.kind == "map":
             return self._map(order, self._functions, target)
         return self._reduce(order, self._functions, target)
@@ -44,7 +45,7 @@ class JobTasks:
             raise TaskFailed("system", f"{order.id} came without a split. Use one release everywhere.")
         trace: RecordTrace | None = None
         if order.trace:
-            self._make_folder(Path(order.trace).parent)
+            self._make_folder_of(order.trace)
             trace = RecordTrace(Path(order.trace))
         try:
             return run_map(
@@ -70,7 +71,7 @@ class JobTasks:
 
     def _reduce(self, order: Order, functions: UserJob, target: Path) -> TaskOutput:
         scratch = Path(order.scratch)
-        self._make_folder(scratch)
+        scratch.mkdir(parents=True, exist_ok=True)
         return run_reduce(
             ReduceWork(
                 job=functions,
@@ -96,7 +97,8 @@ class JobTasks:
             partition=partition,
         )
 
-    def _make_folder(self, folder: Path) -> None:
+    def _make_folder_of(self, file: str) -> None:
+        folder = os.path.dirname(file)  # noqa: PTH120 - for each task: a Path costs more than the rest of this
         if folder not in self._made_folders:
-            folder.mkdir(parents=True, exist_ok=True)
+            Path(folder).mkdir(parents=True, exist_ok=True)
             self._made_folders.add(folder)
