@@ -70,7 +70,8 @@ def check_state(sim: Simulation, phases: tuple[JobPhase, ...]) -> None:
             assert all(charged <= job.spec.max_attempts for charged in table.charged), "I5: too many attempts"
             assert all(lost <= job.spec.max_lost_attempts for lost in table.lost), "I5: too many lost attempts"
         if job.phase is JobPhase.COMPLETE:
-            assert parts_in(placed.output) == placed.expected(), "I1: the output is not the oracle's"
+            if placed.job.is_deterministic:
+                assert parts_in(placed.output) == placed.expected(), "I1: the output is not the oracle's"
             assert (placed.output / "_SUCCESS").exists()
         else:
             assert not (placed.output / "_SUCCESS").exists(), "a job without success has a _SUCCESS"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from mapreduce.bundle import Bundle, load_job, make_bundle, open_bundle
 from mapreduce.model import Code, Input, InputFormat, JobSpec, Output, OutputFormat, Shuffle, Storage, Workers
 from mapreduce.protocol.messages import SubmitRequest
@@ -75,6 +77,10 @@ class SimJob:
     shuffle: Shuffle = "Shared"
     retain_runs: Literal["Never", "OnFailure", "Always"] = "OnFailure"
     slots: int = 1
+    oracle_args: Mapping[str, str] | None = None
+    """Arguments for the oracle, where the job's own make it stumble."""
+    is_deterministic: bool = True
+    """False: there is no oracle, the test itself knows what may come out."""
 
     def place(self, root: Path) -> PlacedJob:
         """Writes the input below `root` and makes the request."""
@@ -118,9 +124,12 @@ class PlacedJob:
     def expected(self) -> dict[str, bytes]:
         """The parts that the sequential oracle makes, by name."""
         source = open_bundle(self.bundle.data, self.root / "oracle-code", sha256=self.bundle.sha256)
-        functions = load_job(source, self.request.spec, name=self.job.name)
+        spec = self.request.spec
+        if self.job.oracle_args is not None:
+            spec = msgspec.structs.replace(spec, args=dict(self.job.oracle_args))
+        functions = load_job(source, spec, name=self.job.name)
         folder = self.root / "oracle" / self.job.name
-        run_sequential(self.request.spec, functions, folder)
+        run_sequential(spec, functions, folder)
         return parts_in(folder)
 
 

@@ -26,7 +26,7 @@ from mapreduce.protocol import wire
 from mapreduce.scheduling import records
 from mapreduce.scheduling.state import Job, State
 from mapreduce.scheduling.transitions import JobPhase
-from mapreduce_worker.agent.session import Exit
+from mapreduce_worker.agent.actions import Exit
 from mapreduce_worker.executor.tasks import JobTasks
 from tests.support import simchecks
 from tests.support.faultyfiles import Crash, Disk, FaultyFiles, Hook, Losing
@@ -62,6 +62,8 @@ class Simulation:
     is_rotten: bool = False
     """The test has damaged the log: what was acknowledged may be lost, the output may not."""
 
+    is_ending: bool = False
+    """All jobs are over: what happens by chance happens no more."""
     is_closing: bool = False
     """All is over: hooks do nothing any more."""
     disk: Disk = field(default_factory=Disk)
@@ -208,7 +210,11 @@ class Simulation:
 
     def submit(self, job: SimJob | None = None) -> int:
         """Submits a job as a client would, however often it takes, and returns its id."""
-        return self.loop.run_until_complete(self._submit((job or SimJob()).place(self.root)))
+        return self.submit_placed((job or SimJob()).place(self.root))
+
+    def submit_placed(self, placed: PlacedJob) -> int:
+        """Submits a job whose files are there, unless it is known."""
+        return self.loop.run_until_complete(self._submit(placed))
 
     async def _submit(self, placed: PlacedJob) -> int:
         while True:
@@ -228,6 +234,12 @@ class Simulation:
         self.network.call(self.client, name, body, answered.set_result, is_calm=True)
         return answered
 
+    def cancel(self, number: int) -> None:
+        """Cancels a job, as a user would."""
+        serving = self.network.server
+        assert serving is not None
+        self.loop.run_until_complete(self.loop.task(serving.program, self.service.cancel(number)))
+
     def job(self, number: int) -> Job:
         return self.state.jobs[number]
 
@@ -238,6 +250,9 @@ class Simulation:
             return False
         found = coordinator.service.machine.state.jobs.get(number)
         return found is not None and found.phase.is_final
+
+    def _is_served(self) -> bool:
+        return self.network.server is not None and self.network.server.program.is_running
 
     def remade(self) -> int:
         return sum(job.maps.remade for job in self.state.jobs.values())
@@ -272,8 +287,12 @@ class Simulation:
     def finish(self, *, phases: tuple[JobPhase, ...] = (JobPhase.COMPLETE,)) -> None:
         """Waits for all jobs, lets everybody have his last word, ends all, and checks the promise."""
         self.run_until(lambda: all(self.is_over(number) for number in self.jobs))
+        self.is_ending = True
         self.network.cut.clear()
         self.network.weather = CALM
+        for coordinator in self.coordinators:
+            self.loop.resume(coordinator.program)
+        self.run_until(self._is_served)
         for worker in self.workers.values():
             if not worker.is_gone:
                 worker.resume()
@@ -304,10 +323,11 @@ def simulate(
     settings: ServiceSettings | None = None,
     hook: Hook | None = None,
     is_started: bool = True,
+    limit_s: float = 86_400.0,
     **more: Any,
 ) -> Iterator[Simulation]:
     """A cluster with a coordinator; ends it without a check if the test has failed, or was not finished."""
-    with virtual_loop() as loop, mock.patch.object(os, "fsync"), mock.patch.object(os, "fdatasync"):
+    with virtual_loop(limit_s) as loop, mock.patch.object(os, "fsync"), mock.patch.object(os, "fdatasync"):
         settings = settings or ServiceSettings(tick_s=0.5, low_water_bytes=0)
         sim = Simulation(loop, root, seed, settings, weather, **more)
         if is_started:

@@ -17,15 +17,9 @@ import msgspec
 from mapreduce.bundle import open_bundle
 from mapreduce.protocol import messages as m
 from mapreduce.protocol import wire
-from mapreduce_worker.agent.session import (
-    Action,
-    CancelAttempt,
-    Exit,
-    Session,
-    SessionSettings,
-    StartAttempt,
-    WithdrawAttempt,
-)
+from mapreduce_worker.agent.actions import Action, CancelAttempt, Exit, StartAttempt, WithdrawAttempt
+from mapreduce_worker.agent.pace import SessionSettings
+from mapreduce_worker.agent.session import Session
 from mapreduce_worker.executor.failures import failure_of
 from mapreduce_worker.executor.messages import Job, Order, Source
 from mapreduce_worker.executor.tasks import JobTasks
@@ -199,15 +193,17 @@ class SimWorker:
         if request is None or self._is_beating:
             return
         self._is_beating = True
-        self._call("heartbeat", request, self._beaten, wait_s=5.0)
+        lease_s = min((job.spec.lease_seconds for job in self.jobs.values()), default=self.session.lease_s)
+        wait_s = min(10.0, lease_s / 3)  # a lost answer must not cost the lease
+        self._call("heartbeat", request, lambda answer: self._beaten(request.epoch, answer), wait_s=wait_s)
 
-    def _beaten(self, answer: Answer | None) -> None:
+    def _beaten(self, epoch: int, answer: Answer | None) -> None:
         self._is_beating = False
         now_s = self._now_s()
         if answer is None:
             self._carry_out(self.session.check_silence(now_s))
         elif answer.status != 200:
-            self._carry_out(self.session.refused(answer.status, _error(answer), now_s))
+            self._carry_out(self.session.refused(answer.status, _error(answer), now_s, epoch=epoch))
         else:
             self._carry_out(
                 self.session.heartbeat_answered(msgspec.json.decode(answer.body, type=m.HeartbeatReply), now_s)

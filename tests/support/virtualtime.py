@@ -60,13 +60,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._now_s = START_S
         self._nesting_count = 0
         self.limit_s = START_S + limit_s
-        self._tasks: set[Task[Any]] = set()
+        #: Every task that ever was: those of dead programs must not be collected before `_abandon` has closed them.
+        self.tasks: list[Task[Any]] = []
         self._outside = contextvars.copy_context()
         self.errors: list[dict[str, Any]] = []
         self.set_exception_handler(lambda _loop, context: self.errors.append(context))
 
     def time(self) -> float:
         return self._now_s
+
+    def create_task(self, coro: Any, **options: Any) -> Task[Any]:
+        task: Task[Any] = super().create_task(coro, **options)
+        self.tasks.append(task)
+        return task
 
     # ------------------------------------------------------------------------------------------------------ programs
 
@@ -76,14 +82,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def task(self, program: Program, work: Coroutine[Any, Any, T]) -> Task[T]:
         """Runs a coroutine as part of a program; its result can be waited for."""
-        task = self.create_task(work, context=_context_of(program))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard, context=self._outside)
-        return task
+        return self.create_task(work, context=_context_of(program))
 
     def start(self, program: Program, work: Coroutine[Any, Any, None]) -> None:
         """Runs a coroutine as part of a program."""
-        self.task(program, work)  # type: ignore[unused-awaitable]  # kept in `_tasks`
+        self.task(program, work)  # type: ignore[unused-awaitable]  # kept in `tasks`
 
     def call_as(self, program: Program, delay_s: float, call: Callable[[], None]) -> TimerHandle:
         """Calls something after a while as part of a program: not if it is dead by then, later if it is stopped."""
@@ -203,7 +206,9 @@ def virtual_loop(limit_s: float = 86_400.0) -> Iterator[VirtualLoop]:
 
 
 def _abandon(loop: VirtualLoop) -> None:
-    for task in asyncio.all_tasks(loop):
+    for task in loop.tasks:
+        if task.done():
+            continue
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # the simulation ends in the middle on purpose
         coroutine = task.get_coro()
         if coroutine is not None:

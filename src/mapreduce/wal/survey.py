@@ -36,13 +36,18 @@ def survey_log(files: FileSystem, folder: str, store_id: bytes | None) -> Survey
     starts: dict[SegmentId, Start] = {}
     damaged_segments: dict[SegmentId, Damage] = {}
     renamed: list[str] = []
+    blanks: dict[SegmentId, Start] = {}
     for segment in listing.segments:
         try:
-            found = parse_start(files.read(place(folder, segment.name), START_BYTES))
+            data = files.read(place(folder, segment.name), START_BYTES + 1)
+            found = parse_start(data[:START_BYTES])
         except FileNotFoundError:
             continue  # an older incarnation's compaction removed it after the listing: it was not needed any more
         if isinstance(found, Damage):
             damaged_segments[segment] = found
+            continue
+        if len(data) == START_BYTES and isinstance(found, Start) and _is_blank(segment, found):
+            blanks[segment] = found
             continue
         gate.admit(segment.name, found if isinstance(found, UnknownVersion) else found.header)
         if isinstance(found, UnknownVersion):
@@ -65,6 +70,14 @@ def survey_log(files: FileSystem, folder: str, store_id: bytes | None) -> Survey
             continue
         gate.admit(snapshot.name, header)
         snapshots.append(snapshot)
+    for segment in sorted(blanks, reverse=True):
+        # Two incarnations began at once in an empty folder, each with an id of its own; the earlier claim lost, and its
+        # segment never got a record.
+        start = blanks[segment]
+        if gate.is_other_store(start.header):
+            continue
+        gate.admit(segment.name, start.header)
+        starts[segment] = start
     return Survey(
         listing=listing,
         store_id=gate.store_id,
@@ -76,12 +89,22 @@ def survey_log(files: FileSystem, folder: str, store_id: bytes | None) -> Survey
     )
 
 
+def _is_blank(segment: SegmentId, start: Start) -> bool:
+    """A first segment in which nothing was ever logged."""
+    inside = SegmentId(epoch=start.header.epoch, number=start.header.number)
+    return inside == segment and start.seal.predecessor_number == 0
+
+
 class _Gate:
     """Lets only files of one store and of a known version pass; the first file decides when no store is given."""
 
     def __init__(self, folder: str, store_id: bytes | None) -> None:
         self.folder, self.store_id = folder, store_id
-        self._witness = "the caller"
+        self._witness, self._is_settled = "the caller", False
+
+    def is_other_store(self, header: FileHeader) -> bool:
+        """Whether another file of the folder has decided already, for another store."""
+        return self._is_settled and header.store_id != self.store_id
 
     def admit(self, name: str, header: FileHeader | UnknownVersion) -> None:
         if isinstance(header, UnknownVersion):
@@ -96,3 +119,4 @@ class _Gate:
                 f"log {self.folder}: {name} belongs to store {header.store_id.hex()}, but {self._witness} says "
                 f"{self.store_id.hex()}. Point the coordinator at its own folder, or move the foreign file away."
             )
+        self._is_settled = True
