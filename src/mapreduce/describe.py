@@ -23,6 +23,7 @@ from mapreduce.bundle import libraries_of
 from mapreduce.errors import InvalidUserCode, MapReduceError
 from mapreduce.jobspec import CodeProblem, Description
 from mapreduce.loading import CodeSource, ImportFailed, load_code, user_traceback
+from mapreduce.userenvironment import user_environment
 from mapreduce.userjob import Names, describe_module
 
 DESCRIBE_TIMEOUT_S: Final = 60.0
@@ -78,10 +79,14 @@ def start_describing(
         ),
         *(["--module"] if is_module else []),
     ]
-    # -P keeps the current folder off the import path: a worker would not have it there either.
+    # -P keeps the current folder off the import path, the environment PYTHONPATH: a worker has neither.
     command = [sys.executable, "-P", "-m", "mapreduce.describe", *options, "--", str(path)]
     process = subprocess.Popen(  # noqa: S603 (our own interpreter, no shell)
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        env=user_environment(os.environ, temporary=os.environ.get("TMPDIR")),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     return Describing(process, str(path))
 

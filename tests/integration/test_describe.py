@@ -36,6 +36,18 @@ def test_a_file_is_described_and_what_it_prints_does_not_disturb(tmp_path: Path)
     assert description.options == Options(reducers=3, format="csv")
 
 
+def test_a_module_that_only_pythonpath_names_is_missing_as_it_is_for_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_job(tmp_path, "import only_here\ndef mapper(line): ...\n")
+    (tmp_path / "elsewhere").mkdir()
+    write_job(tmp_path / "elsewhere", "", "only_here.py")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "elsewhere"))
+    problem = describe_in_child(path).problem
+    assert problem is not None
+    assert "--py-files" in problem.message
+
+
 def test_an_import_error_is_data_with_the_users_traceback(tmp_path: Path) -> None:
     path = write_job(tmp_path, "def mapper(line): ...\n1 / 0\n")
     problem = describe_in_child(path).problem

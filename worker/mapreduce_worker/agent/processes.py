@@ -14,17 +14,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-#: What user code may see of the agent's environment. Nothing of ours: no token, no address, no import path.
-_PASSED: Final = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "PYTHONHASHSEED")
-_PASSED_PREFIX: Final = "LC_"
+from mapreduce.userenvironment import user_environment
+
 #: Longest path of a Unix socket on all systems we run on.
 _MAX_SOCKET_PATH: Final = 100
-
-
-def executor_environment(temporary: Path) -> dict[str, str]:
-    """The environment of an executor."""
-    passed = {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(_PASSED_PREFIX)}
-    return passed | {"TMPDIR": str(temporary)}
 
 
 class SocketFolder:
@@ -57,7 +50,7 @@ class SocketFolder:
 def start_executor(sockets: SocketFolder, temporary: Path) -> ExecutorProcess:
     """Start an executor whose temporary files go to a folder of its own. Raises `OSError`."""
     temporary.mkdir(parents=True, exist_ok=True)
-    return ExecutorProcess(sockets, executor_environment(temporary))
+    return ExecutorProcess(sockets, user_environment(os.environ, temporary=str(temporary)))
 
 
 def slot_folder(scratch: Path, index: int) -> Path:
