@@ -1,4 +1,4 @@
-"""`mr run --sequential` and `--inline`: the job in this very process; a debugger works, exceptions come through.
+"""`mr run --sequential` and `--inline`: the job in this very process. Inline, exceptions come through for a debugger.
 
 The only place of the command line where user code is imported. What the two modes do is `mapreduce.sequential` and
 `mapreduce.inline`; the output folder is claimed by the same rules as for any run, except that nothing is resumed.
@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mapreduce.bundle import libraries_of, load_job, open_bundle
-from mapreduce.loading import CodeSource
+from mapreduce.errors import JobFailed, MapReduceError
+from mapreduce.inline import run_inline
+from mapreduce.loading import CodeSource, user_traceback
 from mapreduce.local.claiming import OutputClaim
 from mapreduce.local.paths import OutputPaths
 from mapreduce.local.preflight import list_inputs
 from mapreduce.ownerrecord import make_owner_record
+from mapreduce.sequential import run_sequential
 from mapreduce_cli.units import format_count, format_duration
 
 if TYPE_CHECKING:
@@ -29,7 +32,10 @@ if TYPE_CHECKING:
 
 
 def run_in_this_process(preparation: Preparation, *, is_sequential: bool) -> int:
-    """Run the job here; the exit code. Raises UsageError, and whatever the user's functions raise."""
+    """Run the job here; the exit code.
+
+    Raises UsageError; JobFailed (sequential) or what the user's functions raise (inline).
+    """
     started_s = time.monotonic()
     paths = OutputPaths(preparation.output)
     claim = OutputClaim.acquire(paths, overwrite=preparation.may_overwrite)
@@ -38,7 +44,8 @@ def run_in_this_process(preparation: Preparation, *, is_sequential: bool) -> int
         job = preparation.finish()
         inputs = list_inputs(job.spec, paths.folder)
         with tempfile.TemporaryDirectory(prefix="mapreduce-") as scratch:
-            user_job = load_job(code_source(preparation, job, Path(scratch)), job.spec, name=job.name)
+            source = code_source(preparation, job, Path(scratch))
+            user_job = load_job(source, job.spec, name=job.name)
             owner = make_owner_record(
                 job.name, job.spec, code=job.code_files, code_digest=job.bundle.sha256, inputs=inputs
             )
@@ -52,7 +59,10 @@ def run_in_this_process(preparation: Preparation, *, is_sequential: bool) -> int
             is_settled = True
             end: End = "Failed"
             try:
-                counters = _run(job, user_job, paths.folder, is_sequential=is_sequential)
+                if is_sequential:
+                    counters = _run_sequential(job, user_job, source, paths.folder)
+                else:
+                    counters = run_inline(job.spec, user_job, paths.folder)
                 end = "Complete"
             finally:
                 claim.write_owner(msgspec.structs.replace(owner, end=end))
@@ -78,11 +88,12 @@ def code_source(preparation: Preparation, job: PreparedJob, scratch: Path) -> Co
     return open_bundle(job.bundle.data, scratch, sha256=job.bundle.sha256)
 
 
-def _run(job: PreparedJob, user_job: UserJob, output: Path, *, is_sequential: bool) -> dict[str, int]:
-    if is_sequential:
-        from mapreduce.sequential import run_sequential
-
+def _run_sequential(job: PreparedJob, user_job: UserJob, source: CodeSource, output: Path) -> dict[str, int]:
+    try:
         return run_sequential(job.spec, user_job, output)
-    from mapreduce.inline import run_inline
-
-    return run_inline(job.spec, user_job, output)
+    except MapReduceError:
+        raise
+    except Exception as error:  # the user's, or what theirs led to: the reference checks nothing
+        trace = user_traceback(error, error.__traceback__, source).rstrip()
+        message = f"the reference run of job '{job.name}' failed; without --sequential the record is named\n{trace}"
+        raise JobFailed("TaskFailed", message) from error

@@ -183,6 +183,14 @@ def test_a_failing_job_ends_with_cause_task_record_traceback_log_and_retry(work:
     assert "the run before failed; starting from the beginning" in again.stderr
 
 
+def test_the_reference_run_fails_with_the_users_traceback_and_none_of_ours(work: Path) -> None:
+    (work / "bad.py").write_text("def mapper(line):\n    yield line, 1 // 0\n")
+    told = mr("run", "bad.py", "books/a.txt", "-o", "out", "--sequential", cwd=work, check=1).stderr
+    assert told.startswith("mr: the reference run of job 'bad' failed")
+    assert told.count("File ") == 1
+    assert f'File "{work / "bad.py"}", line 2, in mapper' in told
+
+
 def test_a_crash_in_compiled_code_shows_the_users_own_lines_and_file(work: Path) -> None:
     (work / "bad.py").write_text("import ctypes\ndef mapper(line):\n    yield line, ctypes.string_at(0)\n")
     told = mr("run", "bad.py", "books/a.txt", "-o", "out", "--max-attempts", "1", cwd=work, check=1).stderr
