@@ -1,8 +1,8 @@
 """Every error that a caller may see, as one small tree named by cause.
 
-Each carries its facts as attributes, its message ends with what to do, and `exit_code` says how the command line ends:
-1 the job failed, 2 the request was wrong, 3 something needed could not be reached. What belongs to the protocol (a refused
-commit, a stale call) is a reply, not an error of this module.
+Each carries its facts as attributes, its message ends with what to do, and `exit_code` says how the command line
+ends: 1 the job failed, 2 the request was wrong, 3 something needed could not be reached. What belongs to the protocol
+(a refused commit, a stale call) is a reply, not an error of this module.
 """
 
 from __future__ import annotations

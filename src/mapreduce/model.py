@@ -1,7 +1,7 @@
 """The job specification: what a manifest says, what `mr run` builds, and what the CRD is generated from.
 
-Types and their bounds only. Reading YAML is `mapreduce.manifest`; finding inputs, code and functions is elsewhere. Field
-names are camelCase in YAML and JSON, snake_case here. Every field acts: a test fails on one that nothing reads.
+Types and their bounds only. Reading YAML is `mapreduce.manifest`; finding inputs, code and functions is elsewhere.
+Field names are camelCase in YAML and JSON, snake_case here. Every field acts: a test fails on one that nothing reads.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class Code(_Spec):
     """Where the user's Python comes from; exactly one field is given."""
 
     inline: Annotated[str, Meta(max_length=65_536, description="The job's Python source itself.")] | None = None
-    module: Annotated[str, Meta(max_length=253, description="An importable module that the workers have.")] | None = None
+    module: Annotated[str, Meta(max_length=253, description="An importable module that the workers have.")] | None = (
+        None
+    )
     volume_path: (
         Annotated[str, Meta(max_length=4_096, description="Path of the job's Python file; relative to the manifest.")]
         | None
@@ -84,7 +86,11 @@ class Workers(_Spec):
     ] = 256 * MIB
     memory_limit_bytes: Annotated[
         int,
-        Meta(ge=0, le=1 << 44, description="Private memory at which an executor is ended; 0: four times the budget and 1 GiB."),
+        Meta(
+            ge=0,
+            le=1 << 44,
+            description="Private memory at which an executor is ended; 0: four times the budget and 1 GiB.",
+        ),
     ] = 0
 
 
@@ -107,26 +113,41 @@ class JobSpec(_Spec):
     output: Output
     mapper: Annotated[FunctionName, Meta(description="The mapper's name in the code.")] = "mapper"
     reducer: (
-        Annotated[FunctionName, Meta(description="The reducer's name in the code, or sum, count, mean, min, max, list, identity.")]
+        Annotated[
+            FunctionName,
+            Meta(description="The reducer's name in the code, or sum, count, mean, min, max, list, identity."),
+        ]
         | None
     ) = None
     combiner: Annotated[FunctionName, Meta(description="The combiner's name in the code.")] | None = None
     reducers: (
-        Annotated[int, Meta(ge=0, le=100_000, description="Number of reduce tasks; 0 is map-only; default: one per 128 MiB.")]
+        Annotated[
+            int, Meta(ge=0, le=100_000, description="Number of reduce tasks; 0 is map-only; default: one per 128 MiB.")
+        ]
         | None
     ) = None
-    args: Annotated[dict[str, str], Meta(max_length=1_000, description="Arguments, given to the functions as ctx.args.")] = {}
+    args: Annotated[
+        dict[str, str], Meta(max_length=1_000, description="Arguments, given to the functions as ctx.args.")
+    ] = {}
     split_size_bytes: (
-        Annotated[int, Meta(ge=1, le=1 << 40, description="Largest split of an input; default: a sixteenth of it, 1 to 64 MiB.")]
+        Annotated[
+            int,
+            Meta(ge=1, le=1 << 40, description="Largest split of an input; default: a sixteenth of it, 1 to 64 MiB."),
+        ]
         | None
     ) = None
     workers: Workers = Workers()
     storage: Storage = Storage()
-    max_attempts: Annotated[int, Meta(ge=1, le=100, description="Attempts of a task that may fail by its own fault.")] = 4
+    max_attempts: Annotated[
+        int, Meta(ge=1, le=100, description="Attempts of a task that may fail by its own fault.")
+    ] = 4
     max_lost_attempts: Annotated[
-        int, Meta(ge=1, le=1_000, description="Attempts of a task whose worker may vanish before the task is suspected.")
+        int,
+        Meta(ge=1, le=1_000, description="Attempts of a task whose worker may vanish before the task is suspected."),
     ] = 8
-    lease_seconds: Annotated[int, Meta(ge=1, le=86_400, description="Silence after which a worker counts as lost.")] = 30
+    lease_seconds: Annotated[int, Meta(ge=1, le=86_400, description="Silence after which a worker counts as lost.")] = (
+        30
+    )
     task_timeout_seconds: Annotated[
         int, Meta(ge=1, le=31_536_000, description="Run time after which one attempt is ended as hanging.")
     ] = 3_600

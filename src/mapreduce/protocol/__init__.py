@@ -1,0 +1,1 @@
+"""What travels between coordinator, workers and clients: messages, their encoding, sessions, and a small client."""

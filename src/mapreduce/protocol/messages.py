@@ -117,14 +117,16 @@ class TaskOutput(Message):
     """Counts of things worth a line in the summary, such as `text_separator_in_key`."""
 
 
-FailureClass = Literal["user", "memory", "timeout", "crash", "lost", "disruption", "input", "unstorable", "run-lost", "system"]
+FailureClass = Literal[
+    "user", "memory", "timeout", "crash", "lost", "disruption", "input", "unstorable", "run-lost", "system"
+]
 """Why an attempt ended without a result.
 
-user: the functions raised, or misused the interface. memory, timeout: the executor was ended for it. crash: the executor
-died by itself (segfault, exit). lost: its worker fell silent. disruption: its worker was told to go. input: an input is
-unreadable or changed. unstorable: a key or value has no storable type. run-lost: a map's output could not be read. system:
-the worker's own disk or network failed. `input` and `unstorable` fail the job at once; `lost` has its own cap;
-`disruption` and `run-lost` count against nothing.
+user: the functions raised, or misused the interface. memory, timeout: the executor was ended for it. crash: the
+executor died by itself (segfault, exit). lost: its worker fell silent. disruption: its worker was told to go. input:
+an input is unreadable or changed. unstorable: a key or value has no storable type. run-lost: a map's output could not
+be read. system: the worker's own disk or network failed. `input` and `unstorable` fail the job at once; `lost` has
+its own cap; `disruption` and `run-lost` count against nothing.
 """
 
 
