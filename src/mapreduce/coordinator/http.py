@@ -9,6 +9,7 @@ does is `calls`, which calls there are is `table`.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import socket
@@ -30,7 +31,7 @@ from mapreduce.coordinator.refusals import Refused, bad_request, forbidden, inte
 from mapreduce.coordinator.replies import AS_IT_IS, Answer, Bytes, Events, Part, error_response, simple_response
 from mapreduce.coordinator.routes import AnyRoute, Context, Match, MethodRefused, NoBody, NoParameters, RouteTable
 from mapreduce.coordinator.table import ROUTES
-from mapreduce.errors import InvalidRequest
+from mapreduce.errors import Fenced, InvalidRequest, StorageFailed
 from mapreduce.protocol import wire
 from mapreduce.protocol.sessions import make_session
 
@@ -42,6 +43,9 @@ _NOBODY: Final = Caller("read")
 _NO_PARAMETERS: Final = NoParameters()
 _NO_BODY: Final = NoBody()
 _ENDING: Final = not_ready("This coordinator is ending.")
+
+#: A disk that is full or broken; every other OSError is unexpected.
+_DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +93,12 @@ class Edge:
             return self._refuse(request, refused)
         except InvalidRequest as error:
             return self._refuse(request, bad_request(str(error)))
+        except (StorageFailed, Fenced):  # whoever hosts the service says so, and ends
+            return self._refuse(request, not_ready("This coordinator has stopped. Ask again: another may take over."))
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+                _log.error("%s %s failed: %s.", request.method, route.path if route else "(no route)", error)
+                return self._refuse(request, not_ready(f"The coordinator's disk failed: {error.strerror}. Ask again."))
             if not _is_reader_gone(request, error):
                 _log.exception("%s %s failed.", request.method, route.path if route else "(no route)")
             return self._refuse(request, internal())
@@ -286,5 +295,6 @@ def _is_reader_gone(request: web.BaseRequest, error: Exception) -> bool:
 
 def _log_unheard(task: asyncio.Task[Answer]) -> None:
     """Log what went wrong in a call whose client has gone."""
-    if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Refused):
+    told = (Refused, StorageFailed, Fenced)
+    if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, told):
         _log.error("A call failed after its client had gone.", exc_info=error)

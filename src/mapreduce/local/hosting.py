@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from mapreduce.coordinator.host import HostSettings, serving
+from mapreduce.coordinator.refusals import Refused
 from mapreduce.coordinator.service import Service
 from mapreduce.coordinator.statefiles import FolderLock
 from mapreduce.local.changes import kept_settings
@@ -56,13 +57,21 @@ class Hosting:
     async def _host(self) -> JobStatus:
         with stop_on_signals(at_once=self._end_at_once) as request:
             async with serving(HostSettings(folder=self.state, port=0), lock=self.lock) as host:
-                await self._forget_workers(host.service)
-                job = await self._find_or_submit(host.service)
-                await asyncio.to_thread(self.on_submitted, host.service.store_id.hex(), job)
-                host.service.close_when_idle()
-                status = await self._wait(host.service, job, request)
+                try:
+                    status = await self._see_through(host.service, request)
+                except Refused:
+                    if host.service.failed.done():
+                        host.service.failed.result()  # what has stopped it, and not that it has
+                    raise
                 await wait_until_gone(self.workers, END_GRACE_S)
         return status
+
+    async def _see_through(self, service: Service, request: StopRequest) -> JobStatus:
+        await self._forget_workers(service)
+        job = await self._find_or_submit(service)
+        await asyncio.to_thread(self.on_submitted, service.store_id.hex(), job)
+        service.close_when_idle()
+        return await self._wait(service, job, request)
 
     async def _forget_workers(self, service: Service) -> None:
         """Workers of an earlier run ended with it, or are about to: nobody need wait for their leases to run out."""
