@@ -37,13 +37,15 @@ def need_strace() -> None:
         pytest.skip(why)
 
 
-def inject(log: Path, call: str, what: str) -> list[str]:
+def inject(log: Path, call: str, what: str, *, path: Path | None = None) -> list[str]:
     """The words before a command that do `what` to a system call: `error=EIO:when=3`, `signal=SIGKILL:when=3`.
 
-    Calls are counted by thread. All processes and threads that the command starts are traced; of those only that make
-    this call, and only the call itself, are slowed down.
+    Calls are counted by thread; with `path` only those count that name this file first, or have it open. All processes
+    and threads that the command starts are traced; only those that make this call are slowed down, and only by it.
     """
-    return ["strace", "-f", "--seccomp-bpf", "-o", str(log), "-e", f"trace={call}", "-e", f"inject={call}:{what}"]
+    where = [] if path is None else ["-P", str(path)]
+    options = ["-f", "--seccomp-bpf", "-o", str(log), *where, "-e", f"trace={call}"]
+    return ["strace", *options, "-e", f"inject={call}:{what}"]
 
 
 @contextmanager
