@@ -249,11 +249,16 @@ class Result:
         self.format = format
         self.counters = counters
 
+    def __repr__(self) -> str:
+        return f"Result(output={str(self.output)!r}, format={self.format!r}, counters={dict(self.counters)!r})"
+
     @property
     def parts(self) -> list[Path]:
-        """The output files in order of partition."""
-        names = [path for path in self.output.iterdir() if path.is_file() and not path.name.startswith(("_", "."))]
-        return sorted(names, key=lambda path: _natural_key(path.name))
+        """The output files in order of partition: those that `_SUCCESS` lists, whatever else lies in the folder."""
+        import json
+
+        names = json.loads((self.output / "_SUCCESS").read_bytes())["parts"]
+        return [self.output / name for name in sorted(names, key=_natural_key)]
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         import json

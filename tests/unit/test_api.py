@@ -115,9 +115,10 @@ def test_an_option_that_does_not_exist_is_refused() -> None:
 
 
 def test_a_result_iterates_over_its_parts_in_order(tmp_path: Path) -> None:
-    for name, content in (("part-10", b"c\t3\n"), ("part-9", b"a\t1\tx\nb\n"), ("_SUCCESS", b"{}"), (".tmp", b"")):
+    for name, content in (("part-10", b"c\t3\n"), ("part-9", b"a\t1\tx\nb\n"), ("notes.txt", b"of somebody else")):
         (tmp_path / name).write_bytes(content)
-    (tmp_path / "_mapreduce").mkdir()
+    (tmp_path / "_SUCCESS").write_text('{"parts": {"part-10": {}, "part-9": {}}}')
+    assert repr(Result(tmp_path, "text", {"seen": 2})).endswith("format='text', counters={'seen': 2})")
     assert list(Result(tmp_path, "text", {})) == [("a", "1\tx"), ("b", ""), ("c", "3")]
     for name in ("part-9", "part-10"):
         (tmp_path / name).write_bytes(b'["k\\u2028", [1, null]]\n')
@@ -126,6 +127,7 @@ def test_a_result_iterates_over_its_parts_in_order(tmp_path: Path) -> None:
 
 def test_text_that_is_not_utf8_comes_back_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "part-0").write_bytes(b"\xff\r\x85\t\xfe\n")
+    (tmp_path / "_SUCCESS").write_text('{"parts": {"part-0": {}}}')
     ((key, value),) = Result(tmp_path, "text", {})
     assert (key.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape")) == (
         b"\xff\r\x85",
