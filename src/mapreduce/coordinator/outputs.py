@@ -12,7 +12,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -22,6 +22,9 @@ from mapreduce.coordinator.store import STATE_NAME
 from mapreduce.errors import OutputRefused
 from mapreduce.model import JobSpec
 from mapreduce.ownerrecord import OwnerRecord, make_owner_record
+
+#: The list of a result that is being removed, in our own folder.
+_REPLACED_NAME: Final = "replaced.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +68,14 @@ def _claim(folder: Path, own: Path, spec: JobSpec, claimant: Claimant) -> None:
     if known is not None and (known.store_id, known.job) == (record.store_id, record.job):
         return
     names = sorted(entry.name for entry in folder.iterdir())
-    if names == [STATE_NAME] and known is not None and known.end:
+    if names == [STATE_NAME] and known is None and _is_unclaimed(own):
+        (own / _REPLACED_NAME).unlink(missing_ok=True)
+        names = []
+    elif names == [STATE_NAME] and known is not None and known.end:
         shutil.rmtree(own)  # a job of ours that ended without a result
         names = []
-    if names and (known is None or spec.output.overwrite != "Replace" or not (folder / SUCCESS_NAME).exists()):
+    has_result = (folder / SUCCESS_NAME).exists() or (own / _REPLACED_NAME).exists()
+    if names and (known is None or spec.output.overwrite != "Replace" or not has_result):
         raise OutputRefused(
             str(folder),
             f"is not empty ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}).",
@@ -77,16 +84,24 @@ def _claim(folder: Path, own: Path, spec: JobSpec, claimant: Claimant) -> None:
     if names:
         _remove_result(folder)
     own.mkdir(exist_ok=True)
+    temporary = own / f".owner.json.{claimant.store_id}.{claimant.job}.tmp"
     try:
-        descriptor = os.open(own / "owner.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with temporary.open("wb") as file:
+            file.write(_encode(record))
+            file.flush()
+            os.fsync(file.fileno())
+        (own / "owner.json").hardlink_to(temporary)  # whole, or not at all; and only one job's
     except FileExistsError:
         raise OutputRefused(str(folder), "another job has just taken it.", "Choose another folder.") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(_encode(record))
-        file.flush()
-        os.fsync(file.fileno())
+    finally:
+        temporary.unlink(missing_ok=True)
     sync_folder(own)
     sync_folder(folder)
+
+
+def _is_unclaimed(own: Path) -> bool:
+    """Nothing is there but what an interrupted removal leaves, or a claim that was interrupted or is being made now."""
+    return all(it.name == _REPLACED_NAME or it.name.startswith(".owner.json.") for it in own.iterdir())
 
 
 def note_end(spec: JobSpec, claimant: Claimant, end: str) -> None:
@@ -112,10 +127,23 @@ def _encode(record: OwnerRecord) -> bytes:
 
 
 def _remove_result(folder: Path) -> None:
-    """Removes a finished result of ours: what its `_SUCCESS` lists, then our own folder. Nothing else is touched."""
-    success: Any = msgspec.json.decode((folder / SUCCESS_NAME).read_bytes())
-    (folder / SUCCESS_NAME).unlink()
+    """Removes a finished result of ours: what its `_SUCCESS` lists, then our own folder. Nothing else is touched.
+
+    The list is set aside first and goes last, so that an interrupted removal can go on.
+    """
+    own = folder / STATE_NAME
+    replaced = own / _REPLACED_NAME
+    if (folder / SUCCESS_NAME).exists():
+        (folder / SUCCESS_NAME).replace(replaced)
+    success: Any = msgspec.json.decode(replaced.read_bytes())
     for name in success.get("parts", {}):
         if isinstance(name, str) and "/" not in name:
             (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / STATE_NAME, ignore_errors=True)
+    for entry in own.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name not in {"owner.json", _REPLACED_NAME}:
+            entry.unlink()
+    (own / "owner.json").unlink(missing_ok=True)
+    replaced.unlink()
+    own.rmdir()

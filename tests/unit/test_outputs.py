@@ -1,0 +1,174 @@
+"""Whose an output folder is: one job's, claimed whole or not at all, and nothing of anybody else's is ever removed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from mapreduce.coordinator.outputs import Claimant, claim_output, note_end, read_owner
+from mapreduce.errors import OutputRefused
+from mapreduce.model import Code, Input, JobSpec, Output
+
+
+def spec_for(folder: Path, *, replace: bool = False) -> JobSpec:
+    overwrite = Output(uri=str(folder), overwrite="Replace" if replace else "Refuse")
+    return JobSpec(code=Code(inline="-"), inputs=(Input(uri="in"),), output=overwrite)
+
+
+def claimant(job: int = 1, store: str = "ab") -> Claimant:
+    return Claimant(store, Path("/state"), job, f"job-{job}", "0" * 64)
+
+
+def owner(folder: Path) -> int:
+    record = read_owner(folder / "_mapreduce" / "owner.json")
+    assert record is not None
+    return record.job
+
+
+def finished(folder: Path) -> None:
+    """A folder with a finished result of ours, and a file of the user's."""
+    claim_output(spec_for(folder), claimant(1))
+    (folder / "part-00000").write_text("a\t1\n")
+    (folder / "part-00001").write_text("b\t1\n")
+    (folder / "_SUCCESS").write_bytes(msgspec.json.encode({"parts": {"part-00000": {}, "part-00001": {}}}))
+    (folder / "_mapreduce" / "log").mkdir()
+    (folder / "_mapreduce" / "log" / "segment").write_text("x")
+    note_end(spec_for(folder), claimant(1), "Complete")
+
+
+def test_a_new_or_empty_folder_is_claimed_and_the_claim_can_be_repeated(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "deep" / "new", tmp_path / "empty"):
+        for _ in range(2):
+            claim_output(spec_for(folder), claimant())
+        assert owner(folder) == 1
+        assert [path.name for path in (folder / "_mapreduce").iterdir()] == ["owner.json"]
+
+
+@pytest.mark.parametrize("other", [claimant(2), claimant(1, "cd")])
+def test_a_folder_that_another_job_is_using_is_refused(tmp_path: Path, other: Claimant) -> None:
+    claim_output(spec_for(tmp_path), claimant())
+    for replace in (False, True):
+        with pytest.raises(OutputRefused, match="is not empty"):
+            claim_output(spec_for(tmp_path, replace=replace), other)
+    assert owner(tmp_path) == 1
+
+
+def test_a_folder_with_files_of_others_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years")
+    for replace in (False, True):
+        with pytest.raises(OutputRefused, match=r"thesis\.txt"):
+            claim_output(spec_for(tmp_path, replace=replace), claimant())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OutputRefused, match="cannot be written"):
+        claim_output(spec_for(tmp_path / "out"), claimant())
+
+
+def test_the_coordinators_own_folder_is_accepted_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "anything").write_text("")
+    claim_output(spec_for(tmp_path), Claimant("ab", tmp_path / "_mapreduce", 1, "job", "0" * 64))
+
+
+def test_a_folder_of_a_job_that_ended_without_a_result_is_taken_over(tmp_path: Path) -> None:
+    claim_output(spec_for(tmp_path), claimant(1))
+    note_end(spec_for(tmp_path), claimant(1), "Failed")
+    claim_output(spec_for(tmp_path), claimant(2))
+    assert owner(tmp_path) == 2
+
+
+def test_only_its_own_job_notes_the_end(tmp_path: Path) -> None:
+    claim_output(spec_for(tmp_path), claimant(1))
+    note_end(spec_for(tmp_path), claimant(2), "Failed")
+    record = read_owner(tmp_path / "_mapreduce" / "owner.json")
+    assert record is not None
+    assert record.end == ""
+
+
+def test_a_finished_result_is_replaced_only_if_asked(tmp_path: Path) -> None:
+    finished(tmp_path)
+    with pytest.raises(OutputRefused, match="overwrite"):
+        claim_output(spec_for(tmp_path), claimant(2))
+    assert (tmp_path / "_SUCCESS").exists()
+    claim_output(spec_for(tmp_path, replace=True), claimant(2))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["_mapreduce"]
+    assert owner(tmp_path) == 2
+
+
+def test_replacing_removes_what_the_result_lists_and_nothing_else(tmp_path: Path) -> None:
+    finished(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path.parent / "outside").write_text("")
+    success: dict[str, dict[str, object]] = {"parts": {"part-00000": {}, "../outside": {}, "part-00009": {}}}
+    (tmp_path / "_SUCCESS").write_bytes(msgspec.json.encode(success))
+    claim_output(spec_for(tmp_path, replace=True), claimant(2))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["_mapreduce", "notes.txt", "part-00001"]
+    assert (tmp_path.parent / "outside").exists()
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, position: int) -> None:
+    """Every change of a folder is a step; the N-th is not made any more."""
+    count = 0
+
+    def wrap(change: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == position + 1:
+                raise Killed
+            return change(*args, **kwargs)
+
+        return run
+
+    for name in ("mkdir", "hardlink_to", "unlink", "replace", "rmdir"):
+        monkeypatch.setattr(Path, name, wrap(getattr(Path, name)))
+    monkeypatch.setattr(os, "fsync", wrap(os.fsync))
+
+
+@pytest.mark.parametrize("is_replacing", [False, True])
+def test_a_claim_that_is_killed_at_any_step_is_made_by_the_next_try(tmp_path: Path, is_replacing: bool) -> None:
+    position, is_killed = 0, True
+    while is_killed:
+        folder = tmp_path / str(position)
+        if is_replacing:
+            finished(folder)
+        spec = spec_for(folder, replace=is_replacing)
+        is_killed = False
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            kill_at(monkeypatch, position)
+            try:
+                claim_output(spec, claimant(2))
+            except Killed:
+                is_killed = True
+        claim_output(spec, claimant(2))
+        assert owner(folder) == 2
+        assert [path.name for path in folder.iterdir()] == ["_mapreduce"]
+        position += 1
+    assert position > 5
+
+
+def test_of_two_claims_at_once_exactly_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync = os.fsync
+    rivals = [claimant(2)]
+
+    def fsync_while_a_rival_claims(descriptor: int) -> None:
+        fsync(descriptor)
+        if rivals:
+            claim_output(spec_for(tmp_path), rivals.pop())
+
+    monkeypatch.setattr(os, "fsync", fsync_while_a_rival_claims)
+    with pytest.raises(OutputRefused, match="another job has just taken it"):
+        claim_output(spec_for(tmp_path), claimant(1))
+    assert owner(tmp_path) == 2
