@@ -32,20 +32,20 @@ def describe_done(
     """The summary of a job that is complete, several lines."""
     resumed = _resumed(status)
     lines = [f"job '{status.name}' done in {format_duration(total_s)}" + (f" ({resumed})" if resumed else "")]
-    tasks = f"{_plural(status.maps.total, 'map')}, {_plural(status.reduces.total, 'reduce')}"
-    lines.append(f"  input    {format_size(status.input_bytes)} in {tasks}, {_plural(workers, 'worker')}")
+    tasks = f"{plural(status.maps.total, 'map')}, {plural(status.reduces.total, 'reduce')}"
+    lines.append(f"  input    {format_size(status.input_bytes)} in {tasks}, {plural(workers, 'worker')}")
     lines.append(
         f"  output   {format_count(status.output_records)} records, {format_size(status.output_bytes)}, "
-        f"{_plural(parts, 'part')} in {output}"
+        f"{plural(parts, 'part')} in {output}"
     )
     shown = {name: spent_s for name, spent_s in phase_s.items() if name != "end" and spent_s >= 0.005}
     if shown:
         lines.append("  time     " + ", ".join(f"{name} {spent_s:.2f} s" for name, spent_s in shown.items()))
     if status.maps_remade:
-        lines.append(f"  remade   {_plural(status.maps_remade, 'map')} whose output was lost")
+        lines.append(f"  remade   {plural(status.maps_remade, 'map')} whose output was lost")
     failed = status.maps.attempts_failed + status.reduces.attempts_failed
     if failed:
-        lines.append(f"  retried  {_plural(failed, 'failed attempt')}; `mr logs {shlex.quote(output)}` shows them")
+        lines.append(f"  retried  {plural(failed, 'failed attempt')}; `mr logs {shlex.quote(output)}` shows them")
     lines += _counted("counters", status.counters, {})
     lines += _counted("warnings", status.warnings, WARNING_TEXTS)
     return "\n".join(lines)
@@ -128,5 +128,6 @@ def _on(worker: str) -> str:
     return f", worker {worker}" if worker else ""
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """`1 map`, `2 maps`."""
     return f"{format_count(count)} {noun}{'' if count == 1 else 's'}"

@@ -19,6 +19,7 @@ from mapreduce.inline import run_inline
 from mapreduce.local.success import read_success
 from mapreduce.model import JobSpec
 from mapreduce.sequential import run_sequential
+from mapreduce_cli.summary import WARNING_TEXTS, plural
 
 _SHOWN_LINES: Final = 5
 
@@ -63,7 +64,9 @@ def _compare(trial: Trial, scratch: Path) -> int:
         print(_difference(parts[0].get(different[0], b""), parts[1].get(different[0], b""), different[0]))
         return 1
     lines = sum(content.count(b"\n") for content in parts[0].values())
-    print(f"sample: {lines:,} records in {len(parts[0])} parts, the same by the engine and by the reference")
+    print(
+        f"sample: {plural(lines, 'record')} in {plural(len(parts[0]), 'part')}, the same by the engine and by the reference"
+    )
     for content in list(parts[0].values())[:1]:
         for line in content.split(b"\n", _SHOWN_LINES)[:_SHOWN_LINES]:
             print(f"  {line.decode('utf-8', 'replace')}")
@@ -73,7 +76,7 @@ def _compare(trial: Trial, scratch: Path) -> int:
         print("note: a combiner of your own on floats may round otherwise with other splits; named reducers do not")
     success = read_success(by_engine / "_SUCCESS")
     for name, count in (success.warnings if success is not None else {}).items():
-        print(f"warning: {name} {count:,}")
+        print(f"warning: {name} {count:,}: {WARNING_TEXTS.get(name, '')}".rstrip(": "))
     return 0
 
 

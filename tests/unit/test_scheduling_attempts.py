@@ -58,14 +58,14 @@ def test_disruption_and_release_count_against_nothing(bench: Bench) -> None:
     assert bench.commit("a", bench.lease_one("a")).accepted
 
 
-@pytest.mark.parametrize("kind", ["lost", "system"])
-def test_a_task_whose_workers_fail_it_has_a_cap_of_its_own(bench: Bench, kind: m.FailureClass) -> None:
+@pytest.mark.parametrize(("kind", "reason"), [("lost", "WorkersLost"), ("system", "WorkersFailed")])
+def test_a_task_whose_workers_fail_it_has_a_cap_of_its_own(bench: Bench, kind: m.FailureClass, reason: str) -> None:
     bench.begin_job(maps=1, spec=make_spec(max_attempts=1, max_lost_attempts=2))
     bench.fail("a", bench.lease_one("a"), failure(kind))
     assert bench.job.phase == "Mapping"
     bench.fail("a", bench.lease_one("a"), failure(kind))
     assert bench.job.phase == "Failed"
-    assert bench.job.reason == "WorkersLost"
+    assert bench.job.reason == reason
     assert "map-0" in bench.job.message
 
 

@@ -95,7 +95,7 @@ def decide_fail(turn: Turn, worker: Worker, asked: m.Fail) -> m.Verdict:
     elif failure.failure_class in CHARGED and table.charged[asked.id.index] >= job.spec.max_attempts:
         _fail_job(turn, job, asked.id, failure, f" (the last of {job.spec.max_attempts} attempts)")
     elif failure.failure_class in {"lost", "system"}:
-        _check_lost(turn, job, table, asked.id, failure.message)
+        _check_lost(turn, job, table, asked.id, failure.failure_class, failure.message)
     return m.Verdict(id=asked.id, accepted=True)
 
 
@@ -119,19 +119,21 @@ def lose(turn: Turn, worker: str, attempts: tuple[m.AttemptId, ...]) -> None:
     for attempt in attempts:
         job = turn.state.jobs[attempt.job]
         if not job.phase.is_final:
-            _check_lost(turn, job, job.table(attempt.kind), attempt, f"its worker {worker} fell silent")
+            _check_lost(turn, job, job.table(attempt.kind), attempt, "lost", f"its worker {worker} fell silent")
 
 
-def _check_lost(turn: Turn, job: Job, table: TaskTable, attempt: m.AttemptId, problem: str) -> None:
+def _check_lost(turn: Turn, job: Job, table: TaskTable, attempt: m.AttemptId, kind: str, problem: str) -> None:
     lost = table.lost[attempt.index]
-    if lost >= job.spec.max_lost_attempts:
-        turn.finish_job(
-            job,
-            "Failed",
-            "WorkersLost",
+    if lost < job.spec.max_lost_attempts:
+        return
+    if kind == "system":
+        message = f"{attempt.task} was failed by its workers {lost} times, by no fault of its own: {problem}"
+    else:
+        message = (
             f"{attempt.task} lost its worker {lost} times, at last alone: {problem}. It probably ends its worker; "
-            f"look at what it reads, or raise maxLostAttempts.",
+            f"look at what it reads, or raise maxLostAttempts."
         )
+    turn.finish_job(job, "Failed", REASONS[kind], message)
 
 
 def _emit_commit(turn: Turn, worker: Worker, committed: r.Committed) -> None:
