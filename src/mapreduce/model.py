@@ -39,7 +39,7 @@ class _Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     """Common settings of all parts of a specification."""
 
 
-class Code(_Spec):
+class Code(_Spec, frozen=True):
     """Where the user's Python comes from; exactly one field is given."""
 
     inline: Annotated[str, Meta(max_length=65_536, description="The job's Python source itself.")] | None = None
@@ -52,7 +52,7 @@ class Code(_Spec):
     ) = None
 
 
-class Input(_Spec):
+class Input(_Spec, frozen=True):
     """One source of records. Several inputs are read in the order given."""
 
     uri: Annotated[str, Meta(min_length=1, max_length=4_096, description="A file, a folder, or a glob.")]
@@ -62,7 +62,7 @@ class Input(_Spec):
     ] = "utf-8"
 
 
-class Output(_Spec):
+class Output(_Spec, frozen=True):
     """Where the result goes."""
 
     uri: Annotated[str, Meta(min_length=1, max_length=4_096, description="The output folder.")]
@@ -76,7 +76,7 @@ class Output(_Spec):
     ] = "Refuse"
 
 
-class Workers(_Spec):
+class Workers(_Spec, frozen=True):
     """How much runs at once."""
 
     replicas: Annotated[int, Meta(ge=0, le=10_000, description="Number of workers to start.")] = 2
@@ -94,7 +94,7 @@ class Workers(_Spec):
     ] = 0
 
 
-class Storage(_Spec):
+class Storage(_Spec, frozen=True):
     """Where intermediate runs lie and what remains of them."""
 
     shuffle: Annotated[
@@ -105,7 +105,7 @@ class Storage(_Spec):
     ] = "OnFailure"
 
 
-class JobSpec(_Spec):
+class JobSpec(_Spec, frozen=True):
     """What the user asks for. Function names are looked up in the job's own code."""
 
     code: Code
@@ -162,7 +162,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     annotations: dict[str, str] = {}
 
 
-class Manifest(_Spec):
+class Manifest(_Spec, frozen=True):
     """A whole `MapReduceJob` object, as in a YAML file."""
 
     api_version: Literal["mapreduce.dev/v1alpha1"]

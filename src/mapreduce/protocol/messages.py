@@ -32,7 +32,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Common settings of all messages. Unknown fields are ignored: a newer peer may send more."""
 
 
-class AttemptId(Message, array_like=False):
+class AttemptId(Message, frozen=True, array_like=False):
     """One numbered try at a task. `epoch` is that of the coordinator which granted it, and part of its identity."""
 
     job: JobId
@@ -55,7 +55,7 @@ class AttemptId(Message, array_like=False):
         return f"{self.kind}-{self.index}/attempt-{self.attempt}"
 
 
-class FileRange(Message):
+class FileRange(Message, frozen=True):
     """The records of one file that *start* in `start <= offset < end`; `end` is the file's size at the last range.
 
     A compressed file is one range over its compressed bytes.
@@ -70,7 +70,7 @@ class FileRange(Message):
     """Modification time when the job was planned."""
 
 
-class Split(Message):
+class Split(Message, frozen=True):
     """The input of one map task: ranges of files that all belong to one entry of `spec.inputs`."""
 
     input: Annotated[int, Meta(ge=0, le=10_000)]
@@ -85,7 +85,7 @@ class Split(Message):
 # ---------------------------------------------------------------------------------------------- what an attempt made
 
 
-class PartitionSize(Message, array_like=True):
+class PartitionSize(Message, frozen=True, array_like=True):
     """What one map attempt made for one partition; partitions without records are left out."""
 
     partition: Index
@@ -93,7 +93,7 @@ class PartitionSize(Message, array_like=True):
     records: Count
 
 
-class TaskOutput(Message):
+class TaskOutput(Message, frozen=True):
     """The result of one successful attempt, as committed."""
 
     bytes: Count = 0
@@ -130,14 +130,14 @@ its own cap; `disruption` and `run-lost` count against nothing.
 """
 
 
-class LostRun(Message):
+class LostRun(Message, frozen=True):
     """One run that a reducer could not read."""
 
     map: AttemptId
     problem: Annotated[str, Meta(max_length=1_000)]
 
 
-class Failure(Message):
+class Failure(Message, frozen=True):
     """Why an attempt failed, in a form that reaches the user."""
 
     failure_class: FailureClass
@@ -152,7 +152,7 @@ class Failure(Message):
 # ----------------------------------------------------------------------------------------------------- worker calls
 
 
-class Commit(Message, tag="commit", tag_field="type"):
+class Commit(Message, frozen=True, tag="commit", tag_field="type"):
     """Asks that this attempt's output become the task's."""
 
     id: AttemptId
@@ -161,7 +161,7 @@ class Commit(Message, tag="commit", tag_field="type"):
     """Seconds the attempt ran."""
 
 
-class Fail(Message, tag="fail", tag_field="type"):
+class Fail(Message, frozen=True, tag="fail", tag_field="type"):
     """Reports that this attempt ended without a result."""
 
     id: AttemptId
@@ -169,7 +169,7 @@ class Fail(Message, tag="fail", tag_field="type"):
     run_s: float = 0.0
 
 
-class Release(Message, tag="release", tag_field="type"):
+class Release(Message, frozen=True, tag="release", tag_field="type"):
     """Gives a lease back: the attempt was not run (take-back acknowledged), or not to its end (worker leaves)."""
 
     id: AttemptId
@@ -179,7 +179,7 @@ class Release(Message, tag="release", tag_field="type"):
 Finished = Commit | Fail | Release
 
 
-class RegisterRequest(Message):
+class RegisterRequest(Message, frozen=True):
     """A worker joins, or comes back to a restarted coordinator with the attempts it still holds."""
 
     worker: WorkerName
@@ -190,7 +190,7 @@ class RegisterRequest(Message):
     """Base URL under which this worker serves its runs (Peer shuffle)."""
 
 
-class RegisterReply(Message):
+class RegisterReply(Message, frozen=True):
     """What a worker needs in order to take part."""
 
     epoch: Epoch
@@ -204,7 +204,7 @@ class RegisterReply(Message):
     """Highest call number seen from this worker; the next `next` must be higher."""
 
 
-class NextRequest(Message):
+class NextRequest(Message, frozen=True):
     """Commits what is finished and takes the next small batch, in one call. One is outstanding for each worker."""
 
     epoch: Epoch
@@ -218,7 +218,7 @@ class NextRequest(Message):
     """How long the call may wait for a task. A call that reports something finished is answered at once."""
 
 
-class Assignment(Message):
+class Assignment(Message, frozen=True):
     """One leased attempt and all that the worker cannot read from the job's definition."""
 
     id: AttemptId
@@ -230,7 +230,7 @@ class Assignment(Message):
     """An earlier attempt died without a word: write each record's place to the trace before running it."""
 
 
-class Verdict(Message):
+class Verdict(Message, frozen=True):
     """What became of one entry of `finished`."""
 
     id: AttemptId
@@ -238,7 +238,7 @@ class Verdict(Message):
     reason: str = ""
 
 
-class NextReply(Message):
+class NextReply(Message, frozen=True):
     """Verdicts for all that was finished (in order), then new work."""
 
     epoch: Epoch
@@ -248,7 +248,7 @@ class NextReply(Message):
     """No job is left and this coordinator's host wants its workers to end: exit 0."""
 
 
-class HeartbeatRequest(Message):
+class HeartbeatRequest(Message, frozen=True):
     """Renews the worker's lease and says what it holds."""
 
     epoch: Epoch
@@ -259,7 +259,7 @@ class HeartbeatRequest(Message):
     """Attempts leased and not begun."""
 
 
-class HeartbeatReply(Message):
+class HeartbeatReply(Message, frozen=True):
     """Orders for the worker."""
 
     epoch: Epoch
@@ -272,7 +272,7 @@ class HeartbeatReply(Message):
     """Take nothing more."""
 
 
-class RunRef(Message):
+class RunRef(Message, frozen=True):
     """One committed map output that a reducer has to read."""
 
     map: AttemptId
@@ -282,7 +282,7 @@ class RunRef(Message):
     """Peer: where to fetch it; empty: it lies in the job's runs folder under `map.stem`."""
 
 
-class RunsPage(Message):
+class RunsPage(Message, frozen=True):
     """A page of the runs a reducer must read, in order of map index; maps without output are left out."""
 
     runs: tuple[RunRef, ...]
@@ -290,7 +290,7 @@ class RunsPage(Message):
     """Map index to ask for next, or None at the end."""
 
 
-class JobDefinition(Message):
+class JobDefinition(Message, frozen=True):
     """Everything about a job that its tasks share; fetched once by each worker."""
 
     job: JobId
@@ -312,7 +312,7 @@ class JobDefinition(Message):
 # ----------------------------------------------------------------------------------------------------- client calls
 
 
-class SubmitRequest(Message):
+class SubmitRequest(Message, frozen=True):
     """A new job. Its code bundle has been put before."""
 
     name: Annotated[str, Meta(min_length=1, max_length=253)]
@@ -320,7 +320,7 @@ class SubmitRequest(Message):
     code: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
-class SubmitReply(Message):
+class SubmitReply(Message, frozen=True):
     """The new job's id."""
 
     job: JobId
@@ -330,7 +330,7 @@ JobState = Literal["Queued", "Planning", "Mapping", "Reducing", "Committing", "C
 FINAL_STATES: Final = frozenset({"Complete", "Failed", "Cancelled"})
 
 
-class TaskCounts(Message):
+class TaskCounts(Message, frozen=True):
     """How far one phase is."""
 
     total: int = 0
@@ -339,7 +339,7 @@ class TaskCounts(Message):
     attempts_failed: int = 0
 
 
-class FailureSample(Message):
+class FailureSample(Message, frozen=True):
     """One failed attempt, for people."""
 
     id: AttemptId
@@ -349,7 +349,7 @@ class FailureSample(Message):
     worker: str = ""
 
 
-class JobStatus(Message):
+class JobStatus(Message, frozen=True):
     """A job as its users see it."""
 
     job: JobId
@@ -377,7 +377,7 @@ class JobStatus(Message):
     resumed_reduces: int = 0
 
 
-class StatusList(Message):
+class StatusList(Message, frozen=True):
     """All jobs of one coordinator, in order of submission."""
 
     jobs: tuple[JobStatus, ...]
@@ -385,7 +385,7 @@ class StatusList(Message):
     sequence: int
 
 
-class ErrorReply(Message):
+class ErrorReply(Message, frozen=True):
     """Body of every answer with a status of 400 and above."""
 
     code: str
