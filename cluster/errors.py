@@ -10,7 +10,7 @@ class ClusterError(Exception):
     """The cluster, or a part of it, cannot be had."""
 
 
-class CommandFailed(ClusterError):  # noqa: N818 - named by what happened, as in the product
+class CommandFailed(ClusterError):
     """A program ended with an error, or did not end in time.
 
     `exit_code` is None when the time was up; `said` is the end of what it printed.
@@ -26,7 +26,7 @@ class CommandFailed(ClusterError):  # noqa: N818 - named by what happened, as in
         super().__init__(f"{' '.join(argv[:6])}{' …' if len(argv) > 6 else ''} {how}:\n{_end_of(said)}{where}")
 
 
-class MissingPart(ClusterError):  # noqa: N818
+class MissingPart(ClusterError):
     """Something has to be installed that cannot be installed from here."""
 
 

@@ -40,7 +40,7 @@ from mapreduce.protocol.sessions import Session, make_session
 TOKENS = {role: role * 10 for role in ("admin", "worker", "read")}
 
 
-class Refuse(Exception):  # noqa: N818 - an answer, not an error
+class Refuse(Exception):
     """Answer with this status and code."""
 
     def __init__(self, status: int, code: str) -> None:

@@ -47,7 +47,7 @@ HTTP_STATUS: Final[dict[RefusalCode, int]] = {
 }
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is an answer of the protocol, not an error of the program
+class Refused(Exception):
     """The coordinator does not carry out the call, and nothing has changed by it."""
 
     def __init__(self, code: RefusalCode, message: str) -> None:

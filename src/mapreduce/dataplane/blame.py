@@ -16,7 +16,7 @@ _SHORT: Final = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
 
 
-class Misuse(Exception):  # noqa: N818 - becomes `TaskFailed` at once
+class Misuse(Exception):
     """A user's function returned something of another shape than it should."""
 
 

@@ -44,7 +44,7 @@ class Mode(IntEnum):
     """Every pair is checked and normalised, NaN keys are one key, and a record at fault is named."""
 
 
-class Regroup(Exception):  # noqa: N818 - no error: the signal to start over
+class Regroup(Exception):
     """The task has to be done over in another mode."""
 
     def __init__(self, mode: Mode) -> None:

@@ -14,7 +14,7 @@ from types import FrameType
 from mapreduce.errors import MapReduceError
 
 
-class Interrupted(MapReduceError):  # noqa: N818 - what happened is no error
+class Interrupted(MapReduceError):
     """The user ended the run; what was committed is kept."""
 
     def __init__(self, number: int, message: str) -> None:

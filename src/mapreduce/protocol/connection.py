@@ -27,7 +27,7 @@ _MAX_ERROR_BYTES: Final = 1 << 16
 _NETWORK_ERRORS: Final = (OSError, http.client.HTTPException)
 
 
-class Refusal(MapReduceError):  # noqa: N818 - an answer of the protocol, not an error of the program
+class Refusal(MapReduceError):
     """The coordinator answered, and the answer is no; `code` is stable, for programs."""
 
     exit_code = 2

@@ -14,7 +14,7 @@ from mapreduce_worker.executor.messages import Frames, ToAgent, ToExecutor, fram
 _RECV_BYTES: Final = 1 << 18
 
 
-class ChannelClosed(Exception):  # noqa: N818 - an event, not an error
+class ChannelClosed(Exception):
     """The executor has gone, or speaks nonsense."""
 
 

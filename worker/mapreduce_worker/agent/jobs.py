@@ -20,7 +20,7 @@ from mapreduce_worker.executor.messages import Source
 _MAX_REPORTED: Final = 1_000
 
 
-class RunsLost(MapReduceError):  # noqa: N818 - named by its cause, as in `errors`
+class RunsLost(MapReduceError):
     """Some runs could not be fetched, and the map tasks that made them may have to run again."""
 
     def __init__(self, lost: Sequence[LostRun]) -> None:
