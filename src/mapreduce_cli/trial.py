@@ -64,9 +64,8 @@ def _compare(trial: Trial, scratch: Path) -> int:
         print(_difference(parts[0].get(different[0], b""), parts[1].get(different[0], b""), different[0]))
         return 1
     lines = sum(content.count(b"\n") for content in parts[0].values())
-    print(
-        f"sample: {plural(lines, 'record')} in {plural(len(parts[0]), 'part')}, the same by the engine and by the reference"
-    )
+    sizes = f"{plural(lines, 'record')} in {plural(len(parts[0]), 'part')}"
+    print(f"sample: {sizes}, the same by the engine and by the reference")
     for content in list(parts[0].values())[:1]:
         for line in content.split(b"\n", _SHOWN_LINES)[:_SHOWN_LINES]:
             print(f"  {line.decode('utf-8', 'replace')}")
