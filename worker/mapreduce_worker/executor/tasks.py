@@ -36,9 +36,13 @@ class JobTasks:
             self._functions = load_job(source_in(self._folder), self.definition.spec, name=self.definition.name)
         target = Path(order.target)
         self._make_folder_of(order.target)
-        if order.id.kind == "map":
-            return self._map(order, self._functions, target)
-        return self._reduce(order, self._functions, target)
+        try:
+            if order.id.kind == "map":
+                return self._map(order, self._functions, target)
+            return self._reduce(order, self._functions, target)
+        except BaseException:
+            self._made_folders.clear()  # one may have been removed: the next attempt looks again
+            raise
 
     def _map(self, order: Order, functions: UserJob, target: Path) -> TaskOutput:
         if order.split is None:
