@@ -158,3 +158,16 @@ def test_x1_everything_at_once(tmp_path: Path, seed: int) -> None:
 
 def some_classes() -> list[m.FailureClass]:
     return ["user", "crash", "memory", "timeout", "system", "disruption"]
+
+
+def test_a_seed_tells_the_same_story_every_time(tmp_path: Path) -> None:
+    stories = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        with simulate(tmp_path / name, seed=7, weather=STORM) as sim:
+            sim.add_workers(3)
+            Trouble(sim, Random(7)).begin()
+            sim.submit(some_jobs(Random(7))[0])
+            sim.finish()
+            stories.append([(type(record).__name__, record.at) for record in sim.seen_records])
+    assert stories[0] == stories[1]
