@@ -123,12 +123,14 @@ def _lines(data: bytes, *, keep_bom: bool) -> Iterator[tuple[int, bytes]]:
 def _rows(data: bytes) -> Iterator[_Record]:
     csv.field_size_limit(len(data) + 1)
     position = len(_BOM) if data.startswith(_BOM) else 0
+    is_at_end = False
 
     def lines() -> Iterator[str]:
-        nonlocal position
+        nonlocal position, is_at_end
         for line in io.StringIO(_decode(data[position:]), newline=""):
             position += len(line.encode("utf-8", "surrogateescape"))
             yield line
+        is_at_end = True
 
     rows = csv.reader(lines())
     while True:
@@ -136,6 +138,8 @@ def _rows(data: bytes) -> Iterator[_Record]:
         row = next(rows, None)
         if row is None:
             return
+        if is_at_end:  # it took the end of the file for the end of a quoted field
+            raise csv.Error(f"byte {start}: a quote is never closed")
         if row:
             yield start, start, row
 

@@ -156,6 +156,15 @@ def test_formats_give_their_keys_and_values(
 
 
 @RUNNERS
+def test_a_quote_that_is_never_closed_is_refused(tmp_path: Path, run: Any) -> None:
+    (tmp_path / "in").write_bytes(b'id,name\n1,"a\n')
+    inputs = (Input(uri=str(tmp_path / "in"), format="csv"),)
+    job = user_job(tmp_path, "def mapper(row): yield row[0], row[1]\n")
+    with pytest.raises(Exception, match=r"byte 8.*never closed"):
+        run(_spec(tmp_path, inputs=inputs, reducers=0), job, tmp_path / "out")
+
+
+@RUNNERS
 def test_no_bytes_give_a_finished_output_without_parts(tmp_path: Path, run: Any) -> None:
     job = user_job(tmp_path, "def mapper(line): yield line, 1\nreducer = 'sum'\n")
     assert run(_spec(tmp_path, b"", reducers=3), job, tmp_path / "out") == {}

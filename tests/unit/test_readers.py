@@ -82,6 +82,21 @@ def test_an_unclosed_quote_cannot_fill_the_memory(tmp_path: Path) -> None:
     assert "longer than 32 bytes" in str(failure)
 
 
+@pytest.mark.parametrize("data", [b'id,name\n1,"a\n', b'id,name\n1,"a\nb,c\n', b'id,name\n1,"'])
+@pytest.mark.parametrize("block", [1, 1 << 20])
+def test_a_quote_that_is_never_closed_is_named_where_its_row_starts(tmp_path: Path, data: bytes, block: int) -> None:
+    path = _file(tmp_path, data)
+    failure = _failure(lambda: read_all(path, kind="csv", limits=ReadLimits(block_bytes=block)))
+    row = data.splitlines()[1].decode()
+    assert str(failure).startswith(f"{path}, byte 8: {row!r} is not valid CSV: a quote in this row is never closed.")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_last_row_may_lack_its_newline_and_text_may_follow_a_closing_quote(tmp_path: Path, end: str) -> None:
+    path = _file(tmp_path, b'a,"b"\n"c" d,5" disk,"e"' + end.encode())
+    assert values(read_all(path, kind="csv")) == [["a", "b"], ["c d", '5" disk', "e"]]
+
+
 def test_a_csv_place_shows_the_row(tmp_path: Path) -> None:
     path = _file(tmp_path, b"\xef\xbb\xbfa,b\nc,d\n")
     source = Input(uri=str(path), format="csv")

@@ -161,6 +161,8 @@ class _Feed:
         self.position = 0
         self.row_start = 0
         self.raw: list[bytes] = []
+        self.is_at_end = False
+        """More was asked for than there is: whoever gets a row after that gets one whose last quote is open."""
 
     def __iter__(self) -> Iterator[str]:
         for start, raw in self._pieces:
@@ -175,6 +177,7 @@ class _Feed:
                 if self.position - self.row_start > self._limits.record_bytes:
                     raise _too_long(self._path, self.row_start, self._limits, b"".join(self.raw)[:SHOWN_CHARS])
                 yield line.decode("utf-8", "surrogateescape")
+        self.is_at_end = True
 
 
 def _read_csv(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimits) -> Iterator[Block]:
@@ -189,13 +192,13 @@ def _read_csv(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimi
         block = RowBlock(part.path, b"", start)
         while feed.position - start < limits.block_bytes:
             feed.row_start = feed.position
+            first = len(feed.raw)
             try:
                 row = next(rows, None)
             except csv.Error as error:
-                place = place_of(part.path, feed.row_start, feed.raw[-1] if feed.raw else b"")
-                raise TaskFailed(
-                    "input", f"{place} is not valid CSV: {error}. Correct or remove the row.", record=place
-                ) from None
+                raise _not_csv(part.path, feed, first, str(error)) from None
+            if row is not None and feed.is_at_end:  # `strict` would tell as well, and refuse text after a closing quote
+                raise _not_csv(part.path, feed, first, "a quote in this row is never closed")
             if row is None:
                 done = True
                 break
@@ -205,6 +208,12 @@ def _read_csv(handle: int, part: FileRange, encoding: Encoding, limits: ReadLimi
         block.start = feed.position - len(block.raw)
         if block.records:
             yield block
+
+
+def _not_csv(path: str, feed: _Feed, first: int, problem: str) -> TaskFailed:
+    """The row whose text begins with the feed's line `first` is none."""
+    place = place_of(path, feed.row_start, feed.raw[first] if first < len(feed.raw) else b"")
+    return TaskFailed("input", f"{place} is not valid CSV: {problem}. Correct or remove the row.", record=place)
 
 
 # ---------------------------------------------------------------------------------------------------------- whole files
