@@ -9,10 +9,11 @@ import pytest
 from mapreduce.coordinator.settings import ServiceSettings
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling.transitions import JobPhase
+from tests.support.simattempts import Step
 from tests.support.simjobs import INVERTED_INDEX, WORD_COUNT, SimJob, parts_in
 from tests.support.simnetwork import Weather
 from tests.support.simulation import Simulation, simulate
-from tests.support.simworker import SimWorker, Step, remove_scratch
+from tests.support.simworker import SimWorker, remove_scratch
 
 INDEX = SimJob(code=INVERTED_INDEX, reducer="reducer")
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from mapreduce.scheduling.transitions import JobPhase
+from tests.support.simattempts import Step
 from tests.support.simjobs import INVERTED_INDEX, NON_DETERMINISTIC, SimJob, parts_in
 from tests.support.simulation import Simulation, simulate
-from tests.support.simworker import SimWorker, Step, remove_scratch
+from tests.support.simworker import SimWorker, remove_scratch
 
 JOB = SimJob(code=INVERTED_INDEX, reducer="reducer", lease_s=4)
 PEER = SimJob(code=INVERTED_INDEX, reducer="reducer", shuffle="Peer", lease_s=4)

@@ -10,9 +10,10 @@ from mapreduce.coordinator.settings import ServiceSettings
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling import records
 from mapreduce.scheduling.transitions import JobPhase
+from tests.support.simattempts import STEPS, Step
 from tests.support.simjobs import INVERTED_INDEX, STUMBLING, SimJob
 from tests.support.simulation import Simulation, simulate
-from tests.support.simworker import STEPS, SimWorker, Step
+from tests.support.simworker import SimWorker
 
 JOB = SimJob(code=INVERTED_INDEX, reducer="reducer")
 #: For simulations of hours.

@@ -30,10 +30,11 @@ from mapreduce_worker.agent.actions import Exit
 from mapreduce_worker.executor.tasks import JobTasks
 from tests.support import simchecks
 from tests.support.faultyfiles import Crash, Disk, FaultyFiles, Hook, Losing
+from tests.support.simattempts import Step
 from tests.support.simcoordinator import CheckedService, SimCoordinator
 from tests.support.simjobs import PlacedJob, SimJob
 from tests.support.simnetwork import CALM, Answer, Network, Weather
-from tests.support.simworker import SimWorker, Step, load_tasks
+from tests.support.simworker import SimWorker, load_tasks
 from tests.support.virtualtime import VirtualClock, VirtualLoop, virtual_loop
 
 LONGEST_JOB_S = 3_600.0

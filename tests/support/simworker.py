@@ -8,50 +8,27 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from mapreduce.bundle import open_bundle
 from mapreduce.protocol import messages as m
 from mapreduce.protocol import wire
 from mapreduce_worker.agent.actions import Action, CancelAttempt, Exit, StartAttempt, WithdrawAttempt
 from mapreduce_worker.agent.pace import SessionSettings
 from mapreduce_worker.agent.session import Session
 from mapreduce_worker.executor.failures import failure_of
-from mapreduce_worker.executor.messages import Job, Order, Source
+from mapreduce_worker.executor.messages import Job, Order
 from mapreduce_worker.executor.tasks import JobTasks
+from tests.support.simattempts import STEPS, HeldAttempt, Preparing, Step
 from tests.support.simnetwork import Answer
 from tests.support.virtualtime import Program
 
 if TYPE_CHECKING:
     from tests.support.simulation import Simulation
 
-Step = Literal["fetching", "reading", "mapping", "spilling", "closing", "reporting", "after"]
-STEPS: tuple[Step, ...] = ("fetching", "reading", "mapping", "spilling", "closing", "reporting", "after")
-
 _RETRY_S = 0.3
-
-
-@dataclass
-class _Attempt:
-    """One attempt held by a worker."""
-
-    assignment: m.Assignment
-    granted_s: float
-    is_preparing: bool = False
-    is_prepared: bool = False
-    is_running: bool = False
-    is_over: bool = False
-    pages: list[m.RunRef] = field(default_factory=list)
-    sources: tuple[Source, ...] = ()
-    outcome: m.TaskOutput | m.Failure | None = None
-
-    @property
-    def id(self) -> m.AttemptId:
-        return self.assignment.id
 
 
 class SimWorker:
@@ -72,8 +49,9 @@ class SimWorker:
             settings=SessionSettings(),
         )
         self.jobs: dict[int, m.JobDefinition] = {}
-        self.held: dict[m.AttemptId, _Attempt] = {}
+        self.held: dict[m.AttemptId, HeldAttempt] = {}
         self.began: list[m.AttemptId] = []
+        self._preparing = Preparing(self)
         self._is_registering = False
         self._is_beating = False
         self._next_register_s = sim.loop.time()
@@ -215,7 +193,7 @@ class SimWorker:
     ) -> None:
         self.sim.network.call(self.program, name, wire.encode(message), on_answer, wait_s=wait_s)
 
-    def _ask(self, name: str, on_body: Callable[[bytes], None], again: Callable[[], None], **arguments: object) -> None:
+    def ask(self, name: str, on_body: Callable[[bytes], None], again: Callable[[], None], **arguments: object) -> None:
         """A call that is made with the session's token, and again until it is answered."""
 
         def on_answer(answer: Answer | None) -> None:
@@ -230,7 +208,7 @@ class SimWorker:
         for action in actions:
             match action:
                 case StartAttempt():
-                    self.held[action.assignment.id] = _Attempt(action.assignment, self._now_s())
+                    self.held[action.assignment.id] = HeldAttempt(action.assignment, self._now_s())
                 case CancelAttempt():
                     self._end(action.id)
                 case WithdrawAttempt():
@@ -257,93 +235,26 @@ class SimWorker:
         waiting = [attempt for attempt in self.held.values() if not attempt.is_running]
         for attempt in waiting:
             if not attempt.is_prepared:
-                self._prepare(attempt)
+                self._preparing.prepare(attempt)
                 break
             if free <= 0:
                 break
             free -= 1
             self._begin(attempt)
 
-    def _prepare(self, attempt: _Attempt) -> None:
-        if attempt.is_preparing:
-            return
-        attempt.is_preparing = True
-        self.sim.at_step(self, "fetching", attempt.id)
-        self._fetch_definition(attempt)
-
-    def _fetch_definition(self, attempt: _Attempt) -> None:
-        if attempt.is_over:
-            return
-        if attempt.id.job in self.jobs:
-            self._fetch_runs(attempt, 0)
-            return
-
-        def on_body(body: bytes) -> None:
-            definition = msgspec.json.decode(body, type=m.JobDefinition)
-            self._ask(
-                "code",
-                lambda code: self._open_code(attempt, definition, code),
-                lambda: self._fetch_definition(attempt),
-                digest=definition.code,
-            )
-
-        self._ask("definition", on_body, lambda: self._fetch_definition(attempt), job=attempt.id.job)
-
-    def _open_code(self, attempt: _Attempt, definition: m.JobDefinition, code: bytes) -> None:
-        open_bundle(code, self.sim.code_folder, sha256=definition.code)
-        self.jobs[definition.job] = definition
-        self._fetch_runs(attempt, 0)
-
-    def _fetch_runs(self, attempt: _Attempt, start: int) -> None:
-        if attempt.is_over:
-            return
-        if attempt.id.kind == "map":
-            self._prepared(attempt)
-            return
-        if start == 0:
-            attempt.pages.clear()
-
-        def on_body(body: bytes) -> None:
-            page = msgspec.json.decode(body, type=m.RunsPage)
-            attempt.pages.extend(page.runs)
-            if page.next is None:
-                self._find_sources(attempt)
-            else:
-                self._fetch_runs(attempt, page.next)
-
-        self._ask("runs", on_body, lambda: self._fetch_runs(attempt, 0), job=attempt.id.job, start=start)
-
-    def _find_sources(self, attempt: _Attempt) -> None:
-        if attempt.is_over:
-            return
-        definition = self.jobs[attempt.id.job]
-        sources, lost = [], []
-        for run in attempt.pages:
-            shared = Path(definition.runs_dir) / f"{run.map.stem}.run"
-            path = self.sim.served_run(self, run) if run.url else shared
-            if path is None:
-                lost.append(m.LostRun(map=run.map, problem="nobody serves it"))
-            else:
-                sources.append(Source(map=run.map, path=str(path), digest=run.digest))
-        if lost:
-            failed = m.Failure(failure_class="run-lost", message="runs are gone", lost_runs=tuple(lost))
-            self._finish(attempt, m.Fail(id=attempt.id, failure=failed))
-            return
-        attempt.sources = tuple(sources)
-        self._prepared(attempt)
-
-    def _prepared(self, attempt: _Attempt) -> None:
+    def prepared(self, attempt: HeldAttempt) -> None:
+        """The attempt can begin."""
         attempt.is_prepared = True
         self._poke()
 
-    def _begin(self, attempt: _Attempt) -> None:
+    def _begin(self, attempt: HeldAttempt) -> None:
         attempt.is_running = True
         self.began.append(attempt.id)
         self.session.begun(attempt.id)
         self.sim.began(self, attempt.id)
         self._take_steps(attempt, list(STEPS[1:5]), self.sim.duration_s(self, attempt.id))
 
-    def _take_steps(self, attempt: _Attempt, steps: list[Step], run_s: float) -> None:
+    def _take_steps(self, attempt: HeldAttempt, steps: list[Step], run_s: float) -> None:
         if attempt.is_over:
             return
         if not steps:
@@ -364,7 +275,7 @@ class SimWorker:
         self.sim.at_step(self, step, attempt.id)
         self._later(run_s / 4, lambda: self._take_steps(attempt, steps[1:], run_s))
 
-    def _do(self, attempt: _Attempt) -> None:
+    def _do(self, attempt: HeldAttempt) -> None:
         """The real work; what it comes to is kept until the attempt has taken its time."""
         planned = self.sim.planned_failure(self, attempt.assignment)
         if planned is not None:
@@ -377,21 +288,22 @@ class SimWorker:
         except Exception as error:
             attempt.outcome = failure_of(error, runs)
 
-    def _complete(self, attempt: _Attempt, run_s: float) -> None:
+    def _complete(self, attempt: HeldAttempt, run_s: float) -> None:
         match attempt.outcome:
             case m.TaskOutput() as output:
-                self._finish(attempt, m.Commit(id=attempt.id, output=output, run_s=run_s))
+                self.finish(attempt, m.Commit(id=attempt.id, output=output, run_s=run_s))
             case m.Failure() as failure:
-                self._finish(attempt, m.Fail(id=attempt.id, failure=failure, run_s=run_s))
+                self.finish(attempt, m.Fail(id=attempt.id, failure=failure, run_s=run_s))
             case None:
                 raise AssertionError(f"{attempt.id} has done nothing")
 
-    def _finish(self, attempt: _Attempt, done: m.Finished) -> None:
+    def finish(self, attempt: HeldAttempt, done: m.Finished) -> None:
+        """The attempt has ended so."""
         self._end(attempt.id)
         self.session.finished(done, self._now_s())
         self._poke()
 
-    def _target(self, attempt: _Attempt) -> Path:
+    def _target(self, attempt: HeldAttempt) -> Path:
         definition = self.jobs[attempt.id.job]
         if attempt.id.kind == "reduce" or not definition.partitions:
             return Path(definition.attempts_dir) / f"{attempt.id.stem}.out"
@@ -399,7 +311,7 @@ class SimWorker:
             return self.scratch / "runs" / str(definition.job) / f"{attempt.id.stem}.run"
         return Path(definition.runs_dir) / f"{attempt.id.stem}.run"
 
-    def _order(self, attempt: _Attempt) -> Order:
+    def _order(self, attempt: HeldAttempt) -> Order:
         assignment = attempt.assignment
         definition = self.jobs[attempt.id.job]
         return Order(
