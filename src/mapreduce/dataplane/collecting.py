@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mapreduce.dataplane.footprint import MEMBER_BYTES, shared_footprint
 from mapreduce.dataplane.grouping import LIST_BYTES, MISSING, DictGrouper, GroupingPlan
-from mapreduce.dataplane.groups import Groups, make_groups
+from mapreduce.dataplane.groups import Groups, look_up, make_groups
 from mapreduce.dataplane.reducers import compact_mean, compact_sum
 
 COMBINE_LENGTH: Final = 512
@@ -59,7 +59,7 @@ class CollectGrouper(DictGrouper):
 
     def take(self, keys: list[Any]) -> Groups:
         """The groups of some keys, in the form that a run holds."""
-        values = list(map(self.grouped.__getitem__, keys))
+        values = look_up(self.grouped, keys)
         if Many not in set(map(type, values)):
             return Groups(keys, None, values)
         return make_groups(keys, [list(value) if type(value) is Many else [value] for value in values])
@@ -153,6 +153,6 @@ class ExactGrouper(CollectGrouper):
 
     def take(self, keys: list[Any]) -> Groups:
         """The groups of some keys, in the form that a run holds."""
-        values = map(self.grouped.__getitem__, keys)
+        values = look_up(self.grouped, keys)
         compact = self._compact
         return Groups(keys, None, [compact(value) if type(value) is Many else compact((value,)) for value in values])

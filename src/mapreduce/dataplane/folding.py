@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mapreduce.dataplane.footprint import NUMBER_BYTES, footprint
 from mapreduce.dataplane.grouping import LIST_BYTES, MISSING, DictGrouper, Mode, Regroup
-from mapreduce.dataplane.groups import Groups
+from mapreduce.dataplane.groups import Groups, look_up
 from mapreduce.dataplane.keys import SCALARS, sort_key
 from mapreduce.dataplane.unstorable import UnstorableValue
 
@@ -87,7 +87,7 @@ class MeanGrouper(DictGrouper):
 
     def take(self, keys: list[Any]) -> Groups:
         """The groups of some keys, in the form that a run holds."""
-        return Groups(keys, None, [(total, count) for total, count in map(self.grouped.__getitem__, keys)])
+        return Groups(keys, None, [(total, count) for total, count in look_up(self.grouped, keys)])
 
 
 _NATIVE_EXTREMES: Final = SCALARS - {type(None)}

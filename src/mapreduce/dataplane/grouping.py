@@ -18,7 +18,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from mapreduce.dataplane.footprint import DICT_ENTRY_BYTES, MEMBER_BYTES, NUMBER_BYTES, footprint
-from mapreduce.dataplane.groups import Groups
+from mapreduce.dataplane.groups import Groups, look_up
 from mapreduce.dataplane.keys import SCALARS, check_keys, has_nan, sort_keys
 from mapreduce.dataplane.partitioning import split_by_partition
 from mapreduce.dataplane.runs import BLOCK_GROUPS
@@ -29,6 +29,8 @@ SPILL_BYTES: Final = 2 * MEMBER_BYTES
 ENTRY_BYTES: Final = DICT_ENTRY_BYTES + SPILL_BYTES
 LIST_BYTES: Final = 120
 """A short list with the room it grows into."""
+
+_MAY_HOLD_NAN: Final = frozenset({float, tuple})
 
 MISSING: Final = object()
 """No value yet; None may be one."""
@@ -134,7 +136,7 @@ class DictGrouper:
                     check_keys(keys)
                 except UnstorableValue:
                     raise Regroup(Mode.CAREFUL) from None  # which tells the record
-            if has_nan(keys):
+            if not types.isdisjoint(_MAY_HOLD_NAN) and has_nan(keys):
                 raise Regroup(Mode.CAREFUL)
         self._key_bytes += footprint(keys)
 
@@ -143,7 +145,7 @@ class DictGrouper:
 
     def take(self, keys: list[Any]) -> Groups:
         """The groups of some keys, in the form that a run holds."""
-        return Groups(keys, None, list(map(self.grouped.__getitem__, keys)))
+        return Groups(keys, None, look_up(self.grouped, keys))
 
     def clear(self) -> None:
         """Forgets everything."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 
@@ -44,6 +45,11 @@ class GroupSource(Protocol):
 
     def groups(self, partition: int) -> Iterator[Groups]:
         """Those of one partition, in key order."""
+
+
+def look_up(mapping: dict[Any, Any], keys: list[Any]) -> list[Any]:
+    """The mapping's values for keys that it has. One call for all: the processor overlaps what misses its cache."""
+    return list(itemgetter(*keys)(mapping)) if len(keys) > 1 else [mapping[key] for key in keys]
 
 
 def make_groups(keys: list[Any], value_lists: list[list[Any]], *, continues: bool = False) -> Groups:

@@ -15,7 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
-from mapreduce.dataplane.groups import Groups, make_groups
+from mapreduce.dataplane.groups import Groups, look_up, make_groups
 from mapreduce.dataplane.keys import has_nan, intern_nans, sort_key, sort_keys
 
 FAN_IN: Final = 64
@@ -181,7 +181,7 @@ def _gather(parts: list[Groups]) -> Groups:
                 present.extend(values)
     keys = list(lists)
     sort_keys(keys)
-    return make_groups(keys, list(map(lists.__getitem__, keys)))
+    return make_groups(keys, look_up(lists, keys))
 
 
 def _folded(parts: list[Groups], fold: FoldInto) -> Groups:
@@ -191,4 +191,4 @@ def _folded(parts: list[Groups], fold: FoldInto) -> Groups:
         fold(folded, part.keys, part.values)
     keys = list(folded)
     sort_keys(keys)
-    return Groups(keys, None, list(map(folded.__getitem__, keys)))
+    return Groups(keys, None, look_up(folded, keys))
