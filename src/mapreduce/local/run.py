@@ -126,7 +126,8 @@ class _LocalRun:
             remove_tree(folder)
         check_space(self.paths.state)
         self.workers.start()
-        threading.Thread(target=_import_hosting, daemon=True).start()
+        # No daemon: an interpreter that ends while a thread is importing C extensions crashes. A refused run waits for it.
+        threading.Thread(target=_import_hosting).start()
 
     def _settle(self, claim: OutputClaim) -> tuple[PreparedJob, OwnerRecord]:
         """All checks that are left; then the folder is this job's. Returns the job and its owner record."""
