@@ -57,6 +57,16 @@ def test_a_job_whose_code_is_not_there_is_refused(sim: Simulation) -> None:
     assert refused(sim, lambda it: it.submit(request)).code == "bad-request"
 
 
+def test_a_specification_that_a_manifest_could_not_have_is_refused_before_it_is_a_job(sim: Simulation) -> None:
+    request = SimJob().place(sim.root).request
+    output = msgspec.structs.replace(request.spec.output, name_template="the-same-for-all")
+    bad = msgspec.structs.replace(request, spec=msgspec.structs.replace(request.spec, output=output))
+    answer = refused(sim, lambda it: it.submit(bad))
+    assert answer.code == "bad-request"
+    assert "nameTemplate" in answer.message
+    assert not ask(sim, lambda it: it.statuses()).jobs
+
+
 def test_a_job_that_does_not_exist_is_not_found_whatever_is_asked(sim: Simulation) -> None:
     asked: list[Callable[[Service], Coroutine[Any, Any, object]]] = [
         lambda it: it.status(7),

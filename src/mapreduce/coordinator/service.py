@@ -19,7 +19,8 @@ from mapreduce.coordinator.refusals import Refused, bad_request, conflict, not_f
 from mapreduce.coordinator.settings import ServiceSettings
 from mapreduce.coordinator.shell import Shell
 from mapreduce.coordinator.store import Store
-from mapreduce.errors import MapReduceError
+from mapreduce.errors import InvalidJobSpec, MapReduceError
+from mapreduce.jobspec import check_spec
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling import events, records, views
 from mapreduce.scheduling.machine import Machine
@@ -185,6 +186,10 @@ class Service(Shell):
 
     async def submit(self, request: m.SubmitRequest) -> m.SubmitReply:
         """Appends a job to the queue; its code must have been put before."""
+        try:
+            check_spec(request.spec)
+        except InvalidJobSpec as error:
+            raise bad_request(str(error)) from error
         if await self.blocking.run(lambda: self.store.code(request.code)) is None:
             raise bad_request(f"code {request.code} is not here: PUT /v1/code/{request.code} first")
         async with self._submitting:  # the file is named by an id that only the record makes taken

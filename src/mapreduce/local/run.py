@@ -126,7 +126,7 @@ class _LocalRun:
             remove_tree(folder)
         check_space(self.paths.state)
         self.workers.start()
-        # No daemon: an interpreter that ends while a thread is importing C extensions crashes. A refused run waits for it.
+        # No daemon: an interpreter that ends while a thread imports C extensions crashes. A refused run waits for it.
         threading.Thread(target=_import_hosting).start()
 
     def _settle(self, claim: OutputClaim) -> tuple[PreparedJob, OwnerRecord]:
