@@ -139,12 +139,14 @@ def test_a_job_that_is_cancelled_ends_without_output_and_the_next_one_runs(stage
     assert not (stage.folder / "out" / "_SUCCESS").exists()
 
 
-def test_a_job_that_waited_for_the_folder_of_a_cancelled_one_gets_it(stage: Stage) -> None:
+@pytest.mark.parametrize("output", ["out", "link/out"])
+def test_a_job_that_waited_for_the_folder_of_a_cancelled_one_gets_it(stage: Stage, output: str) -> None:
+    (stage.folder / "link").symlink_to(stage.folder)
     stage.start_coordinator()
     stage.start("worker")
     stage.submit_gated("out")
     until(stage.gated_runs, "the gated map")
-    assert stage.mr("submit", "wc.py", "a.txt", "-o", "out").strip() == "2"
+    assert stage.mr("submit", "wc.py", "a.txt", "-o", output).strip() == "2"
     stage.mr("cancel", "1")
     stage.mr("wait", "2")
     assert (stage.folder / "out" / "_SUCCESS").exists()

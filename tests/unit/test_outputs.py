@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mapreduce.coordinator.outputs import Claimant, claim_output, note_end, read_owner
+from mapreduce.coordinator.outputs import Claimant, claim_output, is_same_folder, note_end, owns_output, read_owner
 from mapreduce.errors import OutputRefused
 from mapreduce.model import Code, Input, JobSpec, Output
 
@@ -172,3 +172,23 @@ def test_of_two_claims_at_once_exactly_one_wins(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(OutputRefused, match="another job has just taken it"):
         claim_output(spec_for(tmp_path), claimant(1))
     assert owner(tmp_path) == 2
+
+
+def test_a_folder_is_its_jobs_until_another_claims_it(tmp_path: Path) -> None:
+    assert not owns_output(spec_for(tmp_path), claimant(1))
+    claim_output(spec_for(tmp_path), claimant(1))
+    assert owns_output(spec_for(tmp_path), claimant(1))
+    assert not owns_output(spec_for(tmp_path), claimant(1, "cd"))
+    note_end(spec_for(tmp_path), claimant(1), "Failed")
+    assert owns_output(spec_for(tmp_path), claimant(1))
+    claim_output(spec_for(tmp_path), claimant(1, "cd"))
+    assert not owns_output(spec_for(tmp_path), claimant(1))
+
+
+def test_one_folder_is_one_folder_however_it_is_spelt(tmp_path: Path) -> None:
+    (tmp_path / "real" / "out").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert is_same_folder(tmp_path / "link" / "out", str(tmp_path / "real" / "none" / ".." / "out"))
+    assert not is_same_folder(tmp_path / "real" / "out", tmp_path / "out")
+    own = Claimant("ab", tmp_path / "real" / "out" / "_mapreduce", 1, "job", "0" * 64)
+    assert owns_output(spec_for(tmp_path / "link" / "out"), own)

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from mapreduce.coordinator import probe
-from mapreduce.coordinator.outputs import Claimant, claim_output, note_end
+from mapreduce.coordinator.outputs import Claimant, claim_output, is_same_folder, note_end, owns_output
 from mapreduce.coordinator.plans import Plan, make_plan
 from mapreduce.coordinator.publish import plan_publication, publish
 from mapreduce.coordinator.shell import Shell
@@ -72,7 +72,9 @@ class Effects:
     def _is_output_untidy(self, job: Job) -> bool:
         """An earlier job on the same folder has ended, and the folder does not say so yet."""
         return any(
-            other.phase.is_final and other.id not in self._tidied and other.spec.output.uri == job.spec.output.uri
+            other.phase.is_final
+            and other.id not in self._tidied
+            and is_same_folder(other.spec.output.uri, job.spec.output.uri)
             for other in self._shell.machine.state.jobs.values()
         )
 
@@ -161,12 +163,16 @@ class Effects:
             # written something
             if pause_s:
                 await shell.clock.sleep_s(pause_s)
-            await shell.blocking.run(lambda: self._store.clean_up(job.id, job.spec, keep_runs=keep))
+            await shell.blocking.run(lambda: self._remove_leftovers(job, keep_runs=keep))
             await shell.blocking.run(lambda: note_end(job.spec, self._claimant(job), job.phase.value))
             self._plans.pop(job.id, None)
             self._tidied.add(job.id)
             self.look()  # a job on the same folder may have waited for it
         self._cleaned.add(job.id)
+
+    def _remove_leftovers(self, job: Job, *, keep_runs: bool) -> None:
+        is_owner = owns_output(job.spec, self._claimant(job))
+        self._store.clean_up(job.id, job.spec, keep_runs=keep_runs, owns_output=is_owner)
 
     def _claimant(self, job: Job) -> Claimant:
         shell = self._shell

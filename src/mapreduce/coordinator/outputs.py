@@ -46,7 +46,7 @@ def claim_output(spec: JobSpec, claimant: Claimant) -> None:
     """
     folder = Path(spec.output.uri)
     own = folder / STATE_NAME
-    if own == claimant.state_folder:
+    if is_same_folder(own, claimant.state_folder):
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def _claim(folder: Path, own: Path, spec: JobSpec, claimant: Claimant) -> None:
         job=claimant.job,
     )
     known = read_owner(own / "owner.json")
-    if known is not None and (known.store_id, known.job) == (record.store_id, record.job):
+    if known is not None and _is_of(known, claimant):
         return
     names = sorted(entry.name for entry in folder.iterdir())
     if names == [STATE_NAME] and known is None and _is_unclaimed(own):
@@ -108,10 +108,28 @@ def note_end(spec: JobSpec, claimant: Claimant, end: str) -> None:
     """Writes into the owner record how the job ended. Blocking; a folder that is not this job's is left alone."""
     path = Path(spec.output.uri) / STATE_NAME / "owner.json"
     record = read_owner(path)
-    if record is None or record.job != claimant.job or record.store_id != claimant.store_id:
+    if record is None or not _is_of(record, claimant):
         return
     with contextlib.suppress(OSError):
         replace_file(path, _encode(msgspec.structs.replace(record, end=end)))
+
+
+def owns_output(spec: JobSpec, claimant: Claimant) -> bool:
+    """The output folder is this job's still: its record says so, or it is the coordinator's own. Blocking."""
+    own = Path(spec.output.uri) / STATE_NAME
+    if is_same_folder(own, claimant.state_folder):
+        return True
+    record = read_owner(own / "owner.json")
+    return record is not None and _is_of(record, claimant)
+
+
+def is_same_folder(one: Path | str, other: Path | str) -> bool:
+    """Both paths lead to one place, however they are spelt; neither needs to exist."""
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _is_of(record: OwnerRecord, claimant: Claimant) -> bool:
+    return (record.store_id, record.job) == (claimant.store_id, claimant.job)
 
 
 def read_owner(path: Path) -> OwnerRecord | None:

@@ -151,18 +151,31 @@ class Store:
 
     # ---------------------------------------------------------------------------------------------------- clean-up
 
-    def clean_up(self, job: int, spec: JobSpec, *, keep_runs: bool) -> None:
-        """Removes what a finished job no longer needs. Repeatable; leaves log, attempts' logs, code, plan and spec."""
-        own = Path(spec.output.uri) / STATE_NAME
-        for folder, names in ((self.job_folder(job), _JOB_FILES), (own, _OWN_FILES), (own.parent, _OUTPUT_FILES)):
-            for name in names:  # temporary files of incarnations that were killed while they wrote
-                for path in folder.glob(f".{name}.*.tmp"):
-                    if not path.name.startswith(temporary_prefix(name)):  # this one is being written now
-                        path.unlink(missing_ok=True)
+    def clean_up(self, job: int, spec: JobSpec, *, keep_runs: bool, owns_output: bool) -> None:
+        """Removes what a finished job no longer needs. Repeatable; leaves log, attempts' logs, code, plan and spec.
+
+        Nothing in the output folder is touched unless `owns_output`: it may be another job's by now. What cannot be
+        removed stays: it costs room, and no result.
+        """
+        _remove_temporaries(self.job_folder(job), _JOB_FILES)
         if not keep_runs:
             shutil.rmtree(self.runs_folder(job), ignore_errors=True)
         shutil.rmtree(self.trace_folder(job), ignore_errors=True)
+        if not owns_output:
+            return
+        output = Path(spec.output.uri)
+        _remove_temporaries(output / STATE_NAME, _OWN_FILES)
+        _remove_temporaries(output, _OUTPUT_FILES)
         attempts = self.attempts_folder(spec, job)
         shutil.rmtree(attempts, ignore_errors=True)
-        with contextlib.suppress(OSError):  # other jobs on this folder may use it, or have just removed it
+        with contextlib.suppress(OSError):  # another job may have taken the folder over in between, and use it
             attempts.parent.rmdir()
+
+
+def _remove_temporaries(folder: Path, names: tuple[str, ...]) -> None:
+    """Removes temporary files of incarnations that were killed while they wrote."""
+    for name in names:
+        with contextlib.suppress(OSError):
+            for path in folder.glob(f".{name}.*.tmp"):
+                if not path.name.startswith(temporary_prefix(name)):  # this one is being written now
+                    path.unlink(missing_ok=True)
