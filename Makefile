@@ -28,9 +28,9 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Every check, then every test; TESTS= gives pytest other arguments.
+# Every check, then every test, on all cores but at most four; TESTS= gives pytest other arguments.
 test: lint
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal $(TESTS)
 
 # One suite of benchmarks as JSON: make bench SUITE=keys ARGS='--size-mib 64 --runs 3'
 SUITE ?= wordcount
