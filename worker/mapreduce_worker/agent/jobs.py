@@ -46,11 +46,11 @@ class JobFiles:
         """Whether runs stay with the worker that made them."""
         return self.definition.spec.storage.shuffle == "Peer"
 
-    def target(self, assignment: Assignment) -> Path:
-        """The file that an attempt writes."""
+    def target(self, assignment: Assignment) -> str:
+        """The file that an attempt writes. A str: there may be thousands a second, and a Path takes long to make."""
         if assignment.id.kind == "map" and self.definition.partitions:
-            return self.runs_folder / f"{assignment.id.stem}.run"
-        return Path(self.definition.attempts_dir) / f"{assignment.id.stem}.out"
+            return f"{self.runs_folder}/{assignment.id.stem}.run"
+        return f"{self.definition.attempts_dir}/{assignment.id.stem}.out"
 
     def trace(self, assignment: Assignment) -> Path:
         """The file of an attempt's record trace."""

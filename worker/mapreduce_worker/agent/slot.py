@@ -279,7 +279,7 @@ class Slot:
         return Order(
             number=number,
             id=assignment.id,
-            target=str(work.job.target(assignment)),
+            target=work.job.target(assignment),
             budget_bytes=assignment.budget_bytes,
             split=assignment.split,
             sources=work.sources,
