@@ -17,6 +17,13 @@ def bench() -> Bench:
     return made
 
 
+def wait_beating(bench: Bench, seconds: int) -> None:
+    """Time passes for a worker that holds nothing and is heard of."""
+    for _ in range(seconds):
+        bench.pass_time(1)
+        bench.heartbeat("a")
+
+
 @pytest.mark.parametrize("kind", ["user", "crash", "timeout", "memory"])
 def test_a_task_may_fail_by_its_own_fault_only_max_attempts_times(bench: Bench, kind: m.FailureClass) -> None:
     bench.begin_job(maps=1, spec=make_spec(max_attempts=3))
@@ -63,15 +70,49 @@ def test_a_task_whose_workers_fail_it_has_a_cap_of_its_own(bench: Bench, kind: m
     bench.begin_job(maps=1, spec=make_spec(max_attempts=1, max_lost_attempts=2))
     bench.fail("a", bench.lease_one("a"), failure(kind))
     assert bench.job.phase == "Mapping"
+    wait_beating(bench, 2)
     bench.fail("a", bench.lease_one("a"), failure(kind))
     assert bench.job.phase == "Failed"
     assert bench.job.reason == reason
     assert "map-0" in bench.job.message
 
 
+def test_a_task_whose_worker_could_not_run_it_waits_longer_each_time(bench: Bench) -> None:
+    bench.begin_job(maps=1, spec=make_spec(max_lost_attempts=8))
+    for pause_s in (2, 4, 8, 16, 32, 60, 60):
+        bench.fail("a", bench.lease_one("a"), failure("system", "No space left on device"))
+        wait_beating(bench, pause_s - 1)
+        assert not bench.lease("a"), "the disk is as full as before"
+        wait_beating(bench, 1)
+    bench.fail("a", bench.lease_one("a"), failure("system", "No space left on device"))
+    assert bench.job.reason == "WorkersFailed"
+    assert not bench.sessions.kept_back_s
+
+
+def test_a_task_that_is_kept_back_holds_up_no_other_and_no_successor_of_the_coordinator(bench: Bench) -> None:
+    bench.begin_job(maps=3)
+    first = bench.lease_one("a")
+    bench.fail("a", first, failure("system"))
+    assert bench.lease_one("a").index == 1
+    bench.restart()
+    bench.register("b")
+    assert bench.lease_one("b").index == first.index
+
+
+def test_a_worker_that_waits_beside_a_task_that_is_kept_back_gets_what_another_has_not_begun(bench: Bench) -> None:
+    bench.begin_job(maps=3)
+    bench.register("b", slots=2)
+    bench.fail("a", bench.lease_one("a"), failure("system"))
+    running, queued = bench.lease("b", want=2)
+    assert not bench.next("a", wait_s=10).tasks
+    reply = bench.heartbeat("b", running=[running], queued=[queued])
+    assert reply.take_back == (queued,)
+
+
 def test_a_reader_that_blames_no_run_is_not_retried_for_ever(bench: Bench) -> None:
     bench.begin_job(maps=0, spec=make_spec(max_lost_attempts=2))
     for _ in range(2):
+        wait_beating(bench, 2)
         bench.fail("a", bench.lease_one("a"), failure("run-lost"))
     assert bench.job.phase == "Failed"
 

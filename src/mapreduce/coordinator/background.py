@@ -101,11 +101,11 @@ class Effects:
         while True:
             await shell.clock.sleep_s(shell.settings.tick_s)
             sessions = shell.machine.sessions
-            was_paused = sessions.is_paused
+            was_paused, kept_back_count = sessions.is_paused, len(sessions.kept_back_s)
             sessions.is_paused = await shell.free_bytes() < shell.settings.low_water_bytes
             shell.turn(events.Tick())
             await shell.durable()  # looks at the claim too: who was overtaken ends, even if nobody calls any more
-            if was_paused and not sessions.is_paused:
+            if (was_paused and not sessions.is_paused) or len(sessions.kept_back_s) < kept_back_count:
                 shell.wake_workers()
             state = shell.machine.state
             if shell.settings.exit_when_idle and state.jobs and not state.has_unfinished_job:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from mapreduce.protocol import messages as m
-from mapreduce.scheduling import decide_outputs
+from mapreduce.scheduling import decide_outputs, policy
 from mapreduce.scheduling import records as r
 from mapreduce.scheduling.evolve import CHARGED, holds
 from mapreduce.scheduling.state import Job, Worker
@@ -95,6 +95,9 @@ def decide_fail(turn: Turn, worker: Worker, asked: m.Fail) -> m.Verdict:
     elif failure.failure_class in CHARGED and table.charged[asked.id.index] >= job.spec.max_attempts:
         _fail_job(turn, job, asked.id, failure, f" (the last of {job.spec.max_attempts} attempts)")
     elif failure.failure_class in {"lost", "system"}:
+        if failure.failure_class == "system":
+            pause_s = policy.retry_pause_s(table.lost[asked.id.index])
+            turn.sessions.kept_back_s[job.id, table.kind, asked.id.index] = turn.now_s + pause_s
         _check_lost(turn, job, table, asked.id, failure.failure_class, failure.message)
     return m.Verdict(id=asked.id, accepted=True)
 

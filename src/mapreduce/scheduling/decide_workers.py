@@ -103,6 +103,7 @@ def decide_heartbeat(turn: Turn, asked: m.HeartbeatRequest) -> m.HeartbeatReply 
 
 def decide_tick(turn: Turn) -> None:
     """Ends every lease whose deadline has come, and forgets workers that fell silent. At the deadline, not past it."""
+    turn.sessions.let_go(turn.now_s)
     due: dict[str, set[m.AttemptId]] = {}
     for attempt, deadline_s in turn.sessions.deadlines_s.items():
         if deadline_s <= turn.now_s:
@@ -192,12 +193,13 @@ def _choose(turn: Turn, worker: Worker, job: Job, table: TaskTable, want: int) -
         slots=sum(worker.slots for worker in turn.state.workers.values()),
         want=want,
     )
+    kept_back = turn.sessions.kept_back(job.id, table.kind)
     last_try = job.spec.max_lost_attempts - 1
     if not table.most_lost >= last_try > 0:
-        return table.peek_pending(size)
+        return [index for index in table.peek_pending(size + len(kept_back)) if index not in kept_back][:size]
     if any(table.lost[held.index] >= last_try for held in worker.leases if held.kind == table.kind):
         return []
-    pending = table.peek_pending(table.pending_count)
+    pending = [index for index in table.peek_pending(table.pending_count) if index not in kept_back]
     suspects = [index for index in pending if table.lost[index] >= last_try]
     if suspects and not worker.leases:
         return suspects[:1]

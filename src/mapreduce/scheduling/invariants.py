@@ -68,4 +68,7 @@ def _check_sessions(state: State, sessions: Sessions) -> None:
         for index, lease in table.leases.items()
     }
     assert set(sessions.deadlines_s) == live, "every live lease has a deadline, and nothing else has"
+    for number, kind, index in sessions.kept_back_s:
+        state_now = state.jobs[number].table(kind).state[index]
+        assert state_now == TaskState.PENDING, f"{kind}-{index} of job {number} is kept back and not pending"
     assert set(sessions.workers) == set(state.workers), "every registered worker has a session"

@@ -14,6 +14,10 @@ BATCH_S: Final = 0.5
 MAX_BATCH: Final = 256
 MIN_BUDGET_BYTES: Final = 1 * MIB
 
+#: The longest pause before a task that its worker could not run is tried again. With eight attempts, about three
+#: minutes in all: time to make room on a full disk, which the failed attempt has just freed for a moment.
+MAX_RETRY_PAUSE_S: Final = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -57,6 +61,11 @@ def batch_size(*, mean_s: float | None, pending: int, slots: int, want: int) -> 
     by_time = BATCH_S / mean_s if mean_s > BATCH_S / MAX_BATCH else MAX_BATCH
     fair = math.ceil(pending / (2 * max(1, slots)))
     return max(1, min(want * int(by_time) or want, want * fair, MAX_BATCH, pending))
+
+
+def retry_pause_s(lost: int) -> float:
+    """Seconds before a task is granted again that failed for its worker's disk or the like, for the `lost`-th time."""
+    return min(MAX_RETRY_PAUSE_S, 2.0 ** min(lost, 10))
 
 
 def budget_bytes(spec_bytes: int, shift: int) -> int:

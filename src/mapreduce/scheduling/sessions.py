@@ -44,6 +44,8 @@ class Sessions:
     """Running mean of task durations."""
     partition_bytes: dict[int, list[int]] = field(default_factory=dict)
     """Bytes by partition of the current job's runs, as far as this incarnation saw their commits."""
+    kept_back_s: dict[tuple[int, TaskKind, int], float] = field(default_factory=dict)
+    """(job, kind, index) -> until when a pending task is not granted, because its last worker could not run it."""
     is_paused: bool = False
     """Nothing is granted: the disk is nearly full."""
     is_closing: bool = False
@@ -84,10 +86,20 @@ class Sessions:
         known = self.mean_s.get((job, kind))
         self.mean_s[job, kind] = run_s if known is None else known + _MEAN_WEIGHT * (run_s - known)
 
+    def kept_back(self, job: int, kind: TaskKind) -> set[int]:
+        """Indexes of the pending tasks that are not to be granted yet."""
+        return {key[2] for key in self.kept_back_s if key[:2] == (job, kind)} if self.kept_back_s else set()
+
+    def let_go(self, now_s: float) -> None:
+        """Tasks that were kept back long enough may be granted again."""
+        for key in [key for key, until_s in self.kept_back_s.items() if until_s <= now_s]:
+            del self.kept_back_s[key]
+
     def forget_job(self, job: int) -> None:
         """The job is over."""
         self.reports = {key: seen for key, seen in self.reports.items() if key[0] != job}
         self.to_probe.discard(job)
         self.partition_bytes.pop(job, None)
+        self.kept_back_s = {key: until_s for key, until_s in self.kept_back_s.items() if key[0] != job}
         for key in [key for key in self.mean_s if key[0] == job]:
             del self.mean_s[key]
