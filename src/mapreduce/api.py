@@ -216,9 +216,10 @@ class Job:
                 f'Put the call under `if __name__ == "__main__":`.'
             )
         file = getattr(sys.modules.get(module), "__file__", None)
-        if file is None:
+        if file is None or file.startswith("<"):  # typed in, or read from standard input: `<stdin>`
             raise InvalidUserCode(
-                f"job {self.name!r} is not written in a file, so that no worker could import it. Save it as a .py file."
+                f"job {self.name!r} is not written in a file, so that no worker could import it. "
+                f"Save it as a .py file and run that."
             )
         return Path(file).resolve()
 

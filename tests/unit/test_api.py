@@ -99,6 +99,13 @@ def test_a_job_writes_its_own_manifest() -> None:
     assert read.spec.reducer == "sum"
 
 
+def test_a_job_that_is_read_from_standard_input_says_that_it_needs_a_file(tmp_path: Path) -> None:
+    script = "import mapreduce\njob = mapreduce.job('x')\njob.mapper(lambda line: [])\njob.run('in', output='out')\n"
+    ran = subprocess.run([sys.executable, "-"], input=script, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "is not written in a file, so that no worker could import it. Save it as a .py file" in ran.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_job_without_mapper_or_file_cannot_run() -> None:
     with pytest.raises(InvalidUserCode, match="has no mapper"):
         mapreduce.job("x").run("in", output="out")
