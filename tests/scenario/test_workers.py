@@ -140,7 +140,7 @@ def test_a_task_that_always_fails_ends_its_job_with_record_and_traceback(tmp_pat
         sim.finish(phases=(JobPhase.FAILED,))
         job = sim.job(number)
         assert job.reason == "TaskFailed"
-        assert "the last of 4 attempts" in job.message
+        assert "failed 4 times, as often as maxAttempts allows" in job.message
         assert "stumbles over" in job.message
         assert "byte " in job.message, "the record is named"
 

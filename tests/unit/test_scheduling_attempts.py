@@ -34,8 +34,18 @@ def test_a_task_may_fail_by_its_own_fault_only_max_attempts_times(bench: Bench, 
     assert bench.job.phase == "Failed"
     assert bench.job.reason == REASONS[kind]
     assert "map-0/attempt-3" in bench.job.message
-    assert "the last of 3 attempts" in bench.job.message
+    assert "map-0 failed 3 times, as often as maxAttempts allows" in bench.job.message
     assert "bad luck" in bench.job.message
+
+
+def test_a_job_that_fails_counts_failures_and_not_attempts_that_were_handed_back(bench: Bench) -> None:
+    bench.begin_job(maps=1, spec=make_spec(max_attempts=2))
+    for _ in range(2):
+        bench.release("a", bench.lease_one("a"))
+        bench.fail("a", bench.lease_one("a"), failure("user", "no number"))
+    assert bench.job.message == (
+        "map-0 failed 2 times, as often as maxAttempts allows, last in map-0/attempt-4: no number"
+    )
 
 
 @pytest.mark.parametrize("kind", ["input", "unstorable"])

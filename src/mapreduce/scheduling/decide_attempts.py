@@ -91,9 +91,13 @@ def decide_fail(turn: Turn, worker: Worker, asked: m.Fail) -> m.Verdict:
     if failure.failure_class == "run-lost":
         decide_outputs.note_reports(turn, job, asked.id, failure.lost_runs)
     elif failure.failure_class in {"input", "unstorable"}:
-        _fail_job(turn, job, asked.id, failure, "")
+        _fail_job(turn, job, failure, f"{asked.id} failed")
     elif failure.failure_class in CHARGED and table.charged[asked.id.index] >= job.spec.max_attempts:
-        _fail_job(turn, job, asked.id, failure, f" (the last of {job.spec.max_attempts} attempts)")
+        # grants that were handed back have numbers as well, so the number of the last attempt says nothing of how often
+        count = table.charged[asked.id.index]
+        how_often = "once" if count == 1 else f"{count} times"
+        who = f"{asked.id.task} failed {how_often}, as often as maxAttempts allows, last in {asked.id}"
+        _fail_job(turn, job, failure, who)
     elif failure.failure_class in {"lost", "system"}:
         if failure.failure_class == "system":
             pause_s = policy.retry_pause_s(table.lost[asked.id.index])
@@ -186,14 +190,14 @@ def _refused(attempt: m.AttemptId, reason: str) -> m.Verdict:
     return m.Verdict(id=attempt, accepted=False, reason=reason)
 
 
-def _fail_job(turn: Turn, job: Job, attempt: m.AttemptId, failure: m.Failure, how_often: str) -> None:
+def _fail_job(turn: Turn, job: Job, failure: m.Failure, who: str) -> None:
     where = f" at {failure.record}" if failure.record else ""
     trace = f"\n{failure.traceback}" if failure.traceback else ""
     turn.finish_job(
         job,
         "Failed",
         REASONS.get(failure.failure_class, "TaskFailed"),
-        f"{attempt} failed{how_often}{where}: {failure.message}{trace}"[:MAX_LOGGED_TRACEBACK],
+        f"{who}{where}: {failure.message}{trace}"[:MAX_LOGGED_TRACEBACK],
     )
 
 
