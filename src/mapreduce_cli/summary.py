@@ -42,7 +42,7 @@ def describe_done(
     if shown:
         lines.append("  time     " + ", ".join(f"{name} {spent_s:.2f} s" for name, spent_s in shown.items()))
     if status.maps_remade:
-        lines.append(f"  remade   {plural(status.maps_remade, 'map')} whose output was lost")
+        lines.append(f"  remade   {plural(status.maps_remade, 'map')} whose output was lost or went with its worker")
     failed = status.maps.attempts_failed + status.reduces.attempts_failed
     if failed:
         lines.append(f"  retried  {plural(failed, 'failed attempt')}; `mr logs {shlex.quote(output)}` shows them")
@@ -81,14 +81,6 @@ def this_command() -> str:
     """The command line of this process, to be run again; shortened when the shell has expanded it to very much."""
     command = shlex.join(["mr", *sys.argv[1:]])
     return command if len(command) <= _LONGEST_COMMAND else "the same command again"
-
-
-def describe_resumed(status: JobStatus) -> str:
-    """What a resumed job already has: `resuming, 37 of 64 maps already committed`."""
-    text = f"resuming, {status.resumed_maps} of {status.maps.total} maps already committed"
-    if status.resumed_reduces:
-        text += f", {status.resumed_reduces} of {status.reduces.total} reduces"
-    return text
 
 
 def _decisive(failures: Sequence[FailureSample]) -> FailureSample | None:

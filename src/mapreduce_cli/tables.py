@@ -45,16 +45,29 @@ def render(rows: Sequence[T], columns: Sequence[Column[T]], format_: str, *, nam
     """The rows in the given format, with a final newline; `name` is what `-o name` prints of one."""
     match format_:
         case "json":
-            return json.dumps(msgspec.to_builtins(rows), indent=2) + "\n"
+            return json.dumps(_plain(rows), indent=2) + "\n"
         case "yaml":
             import yaml
 
-            return yaml.safe_dump(msgspec.to_builtins(rows), sort_keys=False, allow_unicode=True)
+            return yaml.safe_dump(_plain(rows), sort_keys=False, allow_unicode=True)
         case "name":
             return "".join(f"{name(row)}\n" for row in rows)
         case _:
             shown = [column for column in columns if format_ == "wide" or not column.is_wide]
             return _table([column.title for column in shown], [[column.text(row) for column in shown] for row in rows])
+
+
+def _plain(value: object) -> object:
+    """Values that JSON has; of a message every field, those too that travel only when they are not what is usual."""
+    match value:
+        case msgspec.Struct():
+            return {it.encode_name: _plain(getattr(value, it.name)) for it in msgspec.structs.fields(value)}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case _:
+            return msgspec.to_builtins(value)
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import yaml
 
+from mapreduce.local.hosting import describe_resumed
 from mapreduce.protocol.messages import AttemptId, FailureSample, JobStatus, TaskCounts
 from mapreduce_cli.progress import BarsWatcher, PlainWatcher, describe_progress
 from mapreduce_cli.summary import describe_done, describe_failure
@@ -47,6 +48,23 @@ def test_json_and_yaml_hold_everything() -> None:
     whole = [{"name": "a", "size": 1}, {"name": "longer", "size": 22}]
     assert json.loads(shown("json")) == whole
     assert yaml.safe_load(shown("yaml")) == whole
+
+
+def test_json_and_yaml_show_what_is_zero() -> None:
+    for read, format_ in ((json.loads, "json"), (yaml.safe_load, "yaml")):
+        [row] = read(render([RUNNING], [], format_, name=lambda job: job.name))
+        assert row["reduces"] == {"total": 4, "running": 0, "committed": 0, "attempts_failed": 0}
+        assert (row["output_records"], row["failures"], row["counters"]) == (0, [], {})
+
+
+def test_what_a_resumed_job_has_and_what_went_with_its_workers_is_told() -> None:
+    status = msgspec.structs.replace(RUNNING, maps=TaskCounts(total=12, committed=9), resumed_maps=9)
+    assert describe_resumed(status) == "resuming, 9 of 12 maps already committed"
+    lost = msgspec.structs.replace(status, maps=TaskCounts(total=12, committed=2))
+    assert describe_resumed(lost) == (
+        "resuming, 9 of 12 maps already committed; 7 of these maps have to be made again: "
+        "the workers that served their runs have ended"
+    )
 
 
 def test_names_alone_are_one_a_line() -> None:

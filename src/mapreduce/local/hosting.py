@@ -89,7 +89,7 @@ class Hosting:
         if taken_up:
             known = taken_up[-1]
             if known.maps.total:
-                self.watcher.notice(_describe_resumed(known))
+                self.watcher.notice(describe_resumed(known))
             kept = kept_settings((await service.definition(known.job)).spec, self.job.spec)
             if kept:
                 self.watcher.notice(f"the job goes on with the settings it was begun with: {', '.join(kept)}")
@@ -155,8 +155,12 @@ class Hosting:
         self.workers.kill()
 
 
-def _describe_resumed(status: JobStatus) -> str:
+def describe_resumed(status: JobStatus) -> str:
+    """What a resumed job already has, and what of it went with the workers of the run before."""
     text = f"resuming, {status.resumed_maps} of {status.maps.total} maps already committed"
     if status.resumed_reduces:
         text += f", {status.resumed_reduces} of {status.reduces.total} reduces"
+    lost = status.resumed_maps - status.maps.committed
+    if lost > 0:
+        text += f"; {lost} of these maps have to be made again: the workers that served their runs have ended"
     return text
