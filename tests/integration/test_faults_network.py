@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -63,6 +64,10 @@ def stage() -> Iterator[Stage]:
             yield Stage(job, link, coordinator)
 
 
+def _is_committed(stage: Stage, task: str) -> bool:
+    return task in stage.committed()
+
+
 def check_each_task_ran_once(stage: Stage, story: Story) -> None:
     assert set(stage.job.begun().values()) == {1}
     assert not [name for name in story.released if name.endswith("LOST")]
@@ -79,10 +84,11 @@ def test_a_partition_shorter_than_the_lease_costs_nothing(stage: Stage, directio
         direction, (stage.link.back,)
     ):
         way.clear()
+    earlier = len(stage.link.requests)
     stage.job.open_gates()
-    until(lambda: any(sent.commits("map-2") for sent in stage.link.requests), "the report", stage.job.story)
+    # a heartbeat at least; the report may have to wait for the reply to a call that is under way
+    until(lambda: len(stage.link.requests) > earlier, "a request on the bad link", stage.job.story)
     if direction == "back":
-        until(lambda: "map-2" in stage.committed(), "the commit whose reply is lost", stage.job.story)
         stage.link.cut()  # what waits for its reply never gets it
     else:
         assert "map-2" not in stage.committed()
@@ -131,8 +137,8 @@ def test_connections_that_break_again_and_again_cost_nothing(stage: Stage) -> No
     stage.job.close_gate("map-5")
     stage.start_worker()
     submit(stage.job)
-    for index in range(5):
-        until(lambda task=f"map-{index}": task in stage.committed(), "progress", stage.job.story)
+    for task in [f"map-{index}" for index in range(5)]:
+        until(partial(_is_committed, stage, task), "progress", stage.job.story)
         stage.link.cut()
     stage.job.open_gates()
     check_each_task_ran_once(stage, stage.complete())

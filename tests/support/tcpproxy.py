@@ -25,11 +25,6 @@ class Request:
     def path(self) -> str:
         return self.raw.split(b" ", 2)[1].decode()
 
-    def commits(self, task: str) -> bool:
-        """It reports the end of this task."""
-        kind, index = task.split("-")
-        return self.path == "/v1/next" and f'"kind":"{kind}","index":{index},'.encode() in self.raw
-
 
 @dataclass
 class BadLink:
