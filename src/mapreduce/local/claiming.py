@@ -29,6 +29,7 @@ from mapreduce.local.ownership import FolderView, StartFresh, decide_claim, deci
 from mapreduce.local.paths import STATE_NAME, SUCCESS_NAME, OutputPaths, part_pattern
 from mapreduce.local.success import read_success
 from mapreduce.ownerrecord import InputEntry, OwnerRecord
+from mapreduce.privatefolders import LINK_NAME, remove_private_folder
 
 
 def look_into(paths: OutputPaths) -> FolderView:
@@ -128,8 +129,7 @@ class OutputClaim:
 
     def undo(self) -> None:
         """Leave no trace of a run that was refused: what was there before stays, what was created goes."""
-        for folder in self.paths.transient:
-            remove_tree(folder)
+        remove_transient(self.paths)
         only_ours = self.paths.state in self.created
         self.lock.release(remove=only_ours)
         _remove_folders(self.created)
@@ -168,13 +168,28 @@ def remove_leftovers(paths: OutputPaths, *, keep_runs: bool) -> None:
             remove_tree(job / "runs")
 
 
+def remove_transient(paths: OutputPaths) -> None:
+    """What belongs to worker processes goes; none of them may run any more."""
+    remove_scratch(paths)
+    for folder in paths.transient:
+        remove_tree(folder)
+
+
+def remove_scratch(paths: OutputPaths) -> None:
+    """What workers kept for themselves goes, their folders for sockets too, which may lie elsewhere."""
+    for link in paths.scratch.glob(f"*/*/{LINK_NAME}"):
+        remove_private_folder(link.parent)
+    remove_tree(paths.scratch)
+
+
 def _end_for_the_dead(paths: OutputPaths, owner: OwnerRecord) -> None:
     """A run was killed after its result was whole and before it had cleaned up: do that in its place."""
     lock = FolderLock.try_acquire(paths.state / LOCK_FILE)
     if lock is None:
         return  # it lives, and does so itself
     try:
-        for path in (*paths.transient, paths.state / TOKEN_FILE, paths.state / ENDPOINT_FILE):
+        remove_transient(paths)
+        for path in (paths.state / TOKEN_FILE, paths.state / ENDPOINT_FILE):
             remove_tree(path)
         remove_leftovers(paths, keep_runs=False)
         replace_file(paths.owner, _encode(msgspec.structs.replace(owner, end="Complete")))

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from mapreduce.coordinator.statefiles import ENDPOINT_FILE, TOKEN_FILE
-from mapreduce.local.claiming import OutputClaim, remove_leftovers, remove_tree
+from mapreduce.local.claiming import OutputClaim, remove_leftovers, remove_scratch, remove_transient, remove_tree
 from mapreduce.local.paths import OutputPaths
 from mapreduce.local.preflight import check_space, default_worker_count, list_inputs
 from mapreduce.local.preparing import PreparedJob, prepared_of
@@ -122,8 +122,7 @@ class _LocalRun:
     def _begin_workers(self) -> None:
         # An endpoint that a killed run left behind must not be found: by now anybody may listen on that port.
         (self.paths.state / ENDPOINT_FILE).unlink(missing_ok=True)
-        for folder in self.paths.transient:
-            remove_tree(folder)
+        remove_transient(self.paths)
         check_space(self.paths.state)
         self.workers.start()
         # No daemon: an interpreter that ends while a thread imports C extensions crashes. A refused run waits for it.
@@ -179,7 +178,7 @@ class _LocalRun:
 
     def _tidy(self) -> None:
         """After any end: what is of use only while processes run."""
-        remove_tree(self.paths.scratch)
+        remove_scratch(self.paths)
         (self.paths.state / TOKEN_FILE).unlink(missing_ok=True)
 
 

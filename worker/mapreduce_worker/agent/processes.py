@@ -14,37 +14,47 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from mapreduce.privatefolders import LINK_NAME, make_private_folder
 from mapreduce.userenvironment import user_environment
 
 #: Longest path of a Unix socket on all systems we run on.
 _MAX_SOCKET_PATH: Final = 100
+_LONGEST_NAME: Final = 16
 
 
 class SocketFolder:
     """Where the sockets between an agent and its executors lie: each for the moment until its executor has called."""
 
     def __init__(self, preferred: Path) -> None:
-        self._folder = preferred.absolute()
-        self._is_short = len(str(self._folder)) + 16 <= _MAX_SOCKET_PATH
+        self._preferred = preferred.absolute()
+        self._folder: Path | None = None
         self._count = 0
 
     def next_path(self) -> Path:
         """A path that was not used before, in a folder that exists. In a private one, if the preferred is too long."""
         self._count += 1
-        if self._is_short:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            return self._folder / f"x{self._count}.sock"
-        import tempfile
-
-        short = "/tmp" if len(tempfile.gettempdir()) > _MAX_SOCKET_PATH - 32 else None  # noqa: S108 - a folder of its own
-        return Path(tempfile.mkdtemp(prefix="mr-", dir=short)) / "x.sock"
+        if self._folder is None or not self._folder.is_dir():  # somebody may have tidied up there
+            self._folder = self._make_folder()
+        return self._folder / f"x{self._count}.sock"
 
     def give_back(self, path: Path) -> None:
-        """The path is no longer needed: remove the socket, and the private folder around it."""
+        """The path is no longer needed: remove the socket, and the private folder around it if it was the last."""
         path.unlink(missing_ok=True)
-        if not self._is_short:
+        if path.parent != self._preferred:
             with contextlib.suppress(OSError):
                 path.parent.rmdir()
+                self._folder = None
+                (self._preferred / LINK_NAME).unlink(missing_ok=True)
+
+    def _make_folder(self) -> Path:
+        if len(str(self._preferred)) + _LONGEST_NAME <= _MAX_SOCKET_PATH:
+            self._preferred.mkdir(parents=True, exist_ok=True)
+            return self._preferred
+        import tempfile
+
+        parent = tempfile.gettempdir()
+        is_short = len(parent) <= _MAX_SOCKET_PATH - 2 * _LONGEST_NAME - 4
+        return make_private_folder(self._preferred, Path(parent if is_short else "/tmp"))  # noqa: S108 - private
 
 
 def start_executor(sockets: SocketFolder, temporary: Path) -> ExecutorProcess:
