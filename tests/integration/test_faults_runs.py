@@ -94,14 +94,14 @@ def test_a_map_that_comes_out_different_starts_its_running_readers_again(job: St
     job.let_say("map-1", 1, "first=1")  # the second attempt does not say it: neither may the output
     job.close_gate("map-5", "end")
     job.close_gate("reduce-0")
-    run = start_run(job)
+    run = start_run(job, "--workers", 3)  # one holds the first reader, one waits with the second, one makes the map
     job.until_at("map-5", "end")
     until_all_but_the_last(job)
     flip_for_the_second_reducer(run_of(job, 1))
     job.open_gate("map-5", "end")
     job.until_at("reduce-0")  # it has read the first version
-    job.until_at("map-1", "end", attempt=2)
-    job.until_at("reduce-0", attempt=2)
+    job.until_at("map-1", "end", but=1)
+    job.until_at("reduce-0", but=1)
     job.open_gates()
     run.finishes()
     story = check_run(job, remade=1)

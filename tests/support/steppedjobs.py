@@ -19,6 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from mapreduce.wal.explain import dump
+from mapreduce.wal.files import LocalFiles
+from mapreduce_cli.commands.wal import render
 from tests.support.mrruns import mr, parts, until
 
 MAPS: Final = 6
@@ -163,9 +166,12 @@ class SteppedJob:
         until(lambda: self.visits(task, place, attempt) > but, f"{task} at {place}", self.story)
 
     def story(self) -> str:
-        """All that the processes have printed, for a test that fails."""
+        """All that the processes have printed, and what the log tells, for a test that fails."""
         paths = [*sorted(self.logs.iterdir()), *sorted(self.root.glob("*/_mapreduce/workers/*.log"))]
         pieces = [f"== {path.name}\n{path.read_text(errors='replace')}" for path in paths]
+        for folder in (self.out / "_mapreduce", self.root / "state"):
+            if (folder / "log").is_dir():
+                pieces += dump(LocalFiles(), str(folder / "log"), lambda payload: render(payload, full=False))
         return "\n".join([*pieces, f"seen: {sorted(path.name for path in self.seen.iterdir())}"])
 
 

@@ -112,14 +112,18 @@ class BadLink:
 @contextlib.contextmanager
 def bad_link(url: str) -> Iterator[BadLink]:
     """A link to the coordinator at `url`."""
-    parts = urlsplit(url)
-    assert parts.hostname is not None
-    assert parts.port is not None
-    link = BadLink((parts.hostname, parts.port))
+    link = BadLink(address_of(url))
     try:
         yield link
     finally:
         link.close()
+
+
+def address_of(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
 
 
 def ask(address: tuple[str, int], raw: bytes) -> bytes:
