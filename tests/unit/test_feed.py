@@ -116,3 +116,15 @@ async def test_several_follow_at_once() -> None:
 def test_an_event_is_its_record_with_names() -> None:
     event = msgspec.json.decode(encode_event(records.JobStarted(7, 1.5)))
     assert event == {"type": "JobStarted", "job": 7, "at": 1.5}
+
+
+@runs
+async def test_a_record_of_many_attempts_takes_the_room_of_many() -> None:
+    source = Coordinator(backlog=10)
+    source.record(1)
+    for _ in range(4):
+        source.sequence += 1
+        grants = tuple(records.Grant(index, 1) for index in range(5))
+        source.feed.add(source.sequence, records.LeasesGranted("w", 1, 1, "map", grants, 0.0))
+    assert await source.read(3, 2) == [(4, "LeasesGranted"), (5, "LeasesGranted")]
+    assert await source.read(1, 1) == [(5, "State")]

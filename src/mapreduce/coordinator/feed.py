@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from mapreduce.protocol.messages import StatusList
-from mapreduce.scheduling.records import AnyRecord
+from mapreduce.scheduling.records import AnyRecord, LeasesGranted, LeasesReleased, TasksCommitted
 
 
 class Source(Protocol):
@@ -38,12 +38,16 @@ class Feed:
     """The newest records of this incarnation."""
 
     def __init__(self, limit: int) -> None:
-        self._recent: deque[tuple[int, AnyRecord]] = deque(maxlen=limit)
+        self._recent: deque[tuple[int, AnyRecord]] = deque()
+        self._limit, self._weight = limit, 0
         self._arrived = asyncio.Event()
 
     def add(self, sequence: int, record: AnyRecord) -> None:
         """Keeps a record and wakes the followers."""
         self._recent.append((sequence, record))
+        self._weight += _weight(record)
+        while self._weight > self._limit and len(self._recent) > 1:
+            self._weight -= _weight(self._recent.popleft()[1])
         if not self._arrived.is_set():
             self._arrived.set()
 
@@ -85,6 +89,19 @@ class Feed:
             fresh.append(entry)
         fresh.reverse()
         return fresh
+
+
+def _weight(record: AnyRecord) -> int:
+    """How many attempts a record is about: one record may commit hundreds of tasks, and memory goes with those."""
+    match record:
+        case TasksCommitted():
+            return len(record.commits)
+        case LeasesGranted():
+            return len(record.grants)
+        case LeasesReleased():
+            return len(record.ids)
+        case _:
+            return 1
 
 
 def encode_event(record: AnyRecord) -> bytes:

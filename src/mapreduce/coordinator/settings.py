@@ -25,6 +25,6 @@ class ServiceSettings:
     low_water_bytes: int = 64 * MIB
     """Free space on the state folder's volume below which nothing more is granted until there is room."""
     event_backlog: int = 20_000
-    """Records kept in memory for streams that reconnect; an older one gets the full state."""
+    """Attempts whose records are kept in memory for streams that reconnect; an older one gets the full state."""
     slow_sync_s: float = 1.0
     """An fsync longer than this is worth a warning."""
