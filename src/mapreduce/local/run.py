@@ -184,5 +184,6 @@ class _LocalRun:
 
 def _import_hosting() -> None:
     """Import what hosting needs, beside the processes that are starting; whoever needs it sooner waits for it."""
-    with contextlib.suppress(ImportError):
+    # RuntimeError: a refused run ends meanwhile, and some modules register for an exit that has begun.
+    with contextlib.suppress(ImportError, RuntimeError):
         import mapreduce.local.hosting  # noqa: F401
