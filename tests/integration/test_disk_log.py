@@ -64,7 +64,7 @@ def check_goes_on(job: SteppedJob) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("call", "error", "number"), sampled(WRITES, 5, seed="writes"))
+@pytest.mark.parametrize(("call", "error", "number"), sampled(WRITES, 4, seed="writes"))
 def test_after_a_failed_call_on_the_log_nothing_is_acknowledged_and_the_same_command_goes_on(
     job: SteppedJob, call: str, error: str, number: int
 ) -> None:

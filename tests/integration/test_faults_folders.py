@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.aftermath import check_run
 from tests.support.killing import start_run, until_quiet
+from tests.support.sampling import sampled
 from tests.support.steppedjobs import SteppedJob, stepped_job
 
 
@@ -41,7 +42,11 @@ def test_a_run_beside_one_that_works_is_refused_and_disturbs_nothing(job: Steppe
     assert set(check_run(job).committed.values()) == {1}
 
 
-@pytest.mark.parametrize("change", ["grown", "cut", "rewritten", "removed", "replaced by a folder"])
+CHANGES = ["grown", "cut", "rewritten", "removed", "replaced by a folder"]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("change", sampled(CHANGES, 3, seed="changes"))
 def test_an_input_that_changes_under_the_job_is_detected_and_named(job: SteppedJob, change: str) -> None:
     job.close_gate("map-0")
     job.close_gate("map-1")

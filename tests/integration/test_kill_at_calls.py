@@ -41,7 +41,7 @@ def check_goes_on(job: SteppedJob) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("number", sampled(SYNCS, 4, seed="syncs"))
+@pytest.mark.parametrize("number", sampled(SYNCS, 3, seed="syncs"))
 def test_killed_at_a_sync_of_its_log_the_same_command_goes_on(job: SteppedJob, number: int) -> None:
     trace = inject(job.logs / "calls", "fdatasync", f"signal=SIGKILL:when={number}")
     assert start_run(job, trace=trace).wait() in {0, -9}, job.story()
@@ -49,7 +49,7 @@ def test_killed_at_a_sync_of_its_log_the_same_command_goes_on(job: SteppedJob, n
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("call", "number"), sampled(STEPS, 3, seed="steps"))
+@pytest.mark.parametrize(("call", "number"), sampled(STEPS, 2, seed="steps"))
 def test_killed_at_one_of_its_first_steps_the_same_command_does_the_job(
     job: SteppedJob, call: str, number: int
 ) -> None:
