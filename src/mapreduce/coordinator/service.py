@@ -261,7 +261,8 @@ class Service(Shell):
         await self.durable()
         if found.phase is not JobPhase.COMPLETE:
             raise conflict(f"job {job} is {found.phase}: it has no output")
-        return list(self._part_indexes(found))
+        template, table = found.spec.output.name_template, found.outputs
+        return [template.format(partition=index) for index in range(table.count) if table.output(index).has_file]
 
     async def part_path(self, job: int, name: str) -> Path:
         """Where a published part lies."""
@@ -272,10 +273,6 @@ class Service(Shell):
     def subscribe(self, from_sequence: int) -> AsyncIterator[tuple[int, bytes]]:
         """What happens, as (sequence, JSON), from after `from_sequence` on; the full state first if that is too old."""
         return self.feed.follow(from_sequence, self)
-
-    def _part_indexes(self, job: Job) -> dict[str, int]:
-        template, table = job.spec.output.name_template, job.outputs
-        return {template.format(partition=i): i for i in range(table.count) if table.output(i).has_file}
 
     def _job(self, job: int) -> Job:
         self.check_alive()
