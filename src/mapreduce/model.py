@@ -6,7 +6,7 @@ Field names are camelCase in YAML and JSON, snake_case here. Every field acts: a
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -33,29 +33,99 @@ Shuffle = Literal["Shared", "Peer"]
 
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
 FunctionName = Annotated[str, Meta(min_length=1, max_length=253)]
+#: A DNS subdomain, as Kubernetes names most objects.
+ObjectName = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+#: Part of a PodTemplateSpec, opaque to us: the API server checks it, and what the operator sets itself wins.
+PodTemplate = dict[str, Any]
+_POD_TEMPLATE: Final = (
+    "A PodTemplateSpec to merge into the pod, as for a Deployment: resources, node selection, tolerations, more "
+    "volumes. Security settings, commands and mounts of the operator go before it."
+)
 
 
 class _Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """Common settings of all parts of a specification."""
 
 
+class ConfigMapKey(_Spec, frozen=True):
+    """One file of a ConfigMap in the job's namespace."""
+
+    name: Annotated[ObjectName, Meta(description="Name of the ConfigMap.")]
+    key: Annotated[str, Meta(min_length=1, max_length=253, description="The key that holds the file.")] = "job.py"
+
+
+class NamedObject(_Spec, frozen=True):
+    """A reference to an object in the job's namespace."""
+
+    name: Annotated[ObjectName, Meta(description="Name of the object.")]
+
+
+class ClaimTemplate(_Spec, frozen=True):
+    """A PersistentVolumeClaim to make."""
+
+    size: Annotated[
+        str, Meta(pattern=r"^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|Pi)?$", description="Size of the volume, such as 10Gi.")
+    ] = "1Gi"
+    storage_class_name: (
+        Annotated[ObjectName, Meta(description="StorageClass of the claim; default: the cluster's default class.")]
+        | None
+    ) = None
+    access_mode: Annotated[
+        Literal["ReadWriteOnce", "ReadWriteMany"],
+        Meta(description="ReadWriteMany lets pods on several nodes share the volume, where its class can do that."),
+    ] = "ReadWriteOnce"
+
+
+class Volume(_Spec, frozen=True):
+    """A claim that exists, or one to make; at most one field is given."""
+
+    claim_name: (
+        Annotated[ObjectName, Meta(description="A claim in the job's namespace; it is never deleted by the job.")]
+        | None
+    ) = None
+    claim_template: (
+        Annotated[ClaimTemplate, Meta(description="A claim to make; it is deleted with the job.")] | None
+    ) = None
+
+
 class Code(_Spec, frozen=True):
     """Where the user's Python comes from; exactly one field is given."""
 
     inline: Annotated[str, Meta(max_length=65_536, description="The job's Python source itself.")] | None = None
+    config_map_ref: Annotated[ConfigMapKey, Meta(description="A file in a ConfigMap. Clusters only.")] | None = None
     module: Annotated[str, Meta(max_length=253, description="An importable module that the workers have.")] | None = (
         None
     )
     volume_path: (
-        Annotated[str, Meta(max_length=4_096, description="Path of the job's Python file; relative to the manifest.")]
+        Annotated[
+            str,
+            Meta(
+                max_length=4_096,
+                description="Path of the job's Python file: relative to the manifest, or pvc://CLAIM/PATH.",
+            ),
+        ]
         | None
     ) = None
 
 
 class Input(_Spec, frozen=True):
-    """One source of records. Several inputs are read in the order given."""
+    """One source of records. Several inputs are read in the order given. Exactly one of uri and inline is given."""
 
-    uri: Annotated[str, Meta(min_length=1, max_length=4_096, description="A file, a folder, or a glob.")]
+    uri: Annotated[
+        str,
+        Meta(
+            max_length=4_096,
+            description="A file, folder or glob; in a cluster pvc://CLAIM/PATH or configmap://NAME/PATH; or http(s)://.",
+        ),
+    ] = ""
+    inline: Annotated[str, Meta(max_length=65_536, description="The input's text itself, as one file.")] | None = None
+    secret_ref: (
+        Annotated[
+            NamedObject,
+            Meta(description="Secret whose keys are sent as headers, such as Authorization, with an http(s) input."),
+        ]
+        | None
+    ) = None
     format: Annotated[InputFormat, Meta(description="How the bytes become records.")] = "lines"
     encoding: Annotated[
         Encoding, Meta(description="utf-8 gives str (undecodable bytes survive as surrogates), bytes gives bytes.")
@@ -65,7 +135,15 @@ class Input(_Spec, frozen=True):
 class Output(_Spec, frozen=True):
     """Where the result goes."""
 
-    uri: Annotated[str, Meta(min_length=1, max_length=4_096, description="The output folder.")]
+    uri: Annotated[
+        str, Meta(min_length=1, max_length=4_096, description="The output folder; in a cluster pvc://CLAIM/PATH.")
+    ]
+    claim_template: (
+        Annotated[
+            ClaimTemplate, Meta(description="How to make the output's claim if there is none; it outlives the job.")
+        ]
+        | None
+    ) = None
     format: Annotated[OutputFormat, Meta(description="text is key<TAB>value, jsonl one [key, value] a line.")] = "text"
     name_template: Annotated[
         str,
@@ -92,10 +170,22 @@ class Workers(_Spec, frozen=True):
             description="Private memory at which an executor is ended; 0: four times the budget and 1 GiB.",
         ),
     ] = 0
+    pod_template: Annotated[PodTemplate, Meta(description=_POD_TEMPLATE)] = {}
+
+
+class Coordinator(_Spec, frozen=True):
+    """The coordinator's pod."""
+
+    pod_template: Annotated[PodTemplate, Meta(description=_POD_TEMPLATE)] = {}
 
 
 class Storage(_Spec, frozen=True):
-    """Where intermediate runs lie and what remains of them."""
+    """Where the log and intermediate runs lie and what remains of them."""
+
+    log: Annotated[
+        Volume, Meta(description="Volume of the coordinator's log; default: a claim of 1Gi of the default class.")
+    ] = Volume()
+    runs: Annotated[Volume, Meta(description="Volume of intermediate runs; default: that of the log.")] = Volume()
 
     shuffle: Annotated[
         Shuffle, Meta(description="Shared: runs on a volume that all see. Peer: served by the worker that made them.")
@@ -136,8 +226,33 @@ class JobSpec(_Spec, frozen=True):
         ]
         | None
     ) = None
-    workers: Workers = Workers()
-    storage: Storage = Storage()
+    workers: Annotated[Workers, Meta(description="How much runs at once.")] = Workers()
+    coordinator: Annotated[Coordinator, Meta(description="The coordinator's pod.")] = Coordinator()
+    storage: Annotated[Storage, Meta(description="Where the log and intermediate runs lie.")] = Storage()
+    image: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=1_024,
+                description="Image in which the job's own code runs; default: the operator's worker image.",
+            ),
+        ]
+        | None
+    ) = None
+    image_pull_policy: (
+        Annotated[
+            Literal["Always", "IfNotPresent", "Never"],
+            Meta(description="When images are pulled; default: Kubernetes'."),
+        ]
+        | None
+    ) = None
+    image_pull_secrets: Annotated[
+        tuple[NamedObject, ...], Meta(max_length=32, description="Secrets with which images are pulled.")
+    ] = ()
+    suspend: Annotated[
+        bool, Meta(description="Ends all pods and keeps log and runs; set back to false, the job goes on.")
+    ] = False
     max_attempts: Annotated[
         int, Meta(ge=1, le=100, description="Attempts of a task that may fail by its own fault.")
     ] = 4
@@ -151,6 +266,29 @@ class JobSpec(_Spec, frozen=True):
     task_timeout_seconds: Annotated[
         int, Meta(ge=1, le=31_536_000, description="Run time after which one attempt is ended as hanging.")
     ] = 3_600
+    active_deadline_seconds: (
+        Annotated[
+            int,
+            Meta(
+                ge=1, le=315_360_000, description="Time from the start, without suspension, after which the job fails."
+            ),
+        ]
+        | None
+    ) = None
+    pending_deadline_seconds: (
+        Annotated[
+            int,
+            Meta(ge=1, le=31_536_000, description="Time without a single ready worker after which the job fails."),
+        ]
+        | None
+    ) = None
+    ttl_seconds_after_finished: (
+        Annotated[
+            int,
+            Meta(ge=0, le=315_360_000, description="Time after the end when the job is deleted; its output stays."),
+        ]
+        | None
+    ) = None
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
