@@ -34,12 +34,11 @@ CONDITIONS: Final[dict[str, str]] = {
     "Suspended": "The job was suspended: it has no pods, its log and its runs are kept.",
     "Degraded": "The job goes on, but something is lost or short that somebody should look at.",
     "Stalled": "The job cannot go on by itself: somebody has to do something.",
-    "SpecDrift": "The object, or code that it names, no longer is what the job was started with; the job keeps to that.",
+    "SpecDrift": "The object, or code that it names, is no longer what the job was started with, which it keeps to.",
     "Complete": "The whole output is in place.",
     "Failed": "The job ended without output.",
     "Finished": "The job ended, either way.",
 }
-
 """Every type of condition, with what it means when it is True."""
 
 _ALL: Final = (
