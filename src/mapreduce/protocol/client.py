@@ -18,6 +18,7 @@ from mapreduce.protocol.connection import DEADLINE_S, Answer, Connection, Refusa
 from mapreduce.protocol.endpoint import Endpoint, FolderEndpoint, Role, TokenFileEndpoint, UrlEndpoint
 from mapreduce.protocol.messages import (
     AttemptId,
+    CoordinatorStatus,
     HeartbeatReply,
     HeartbeatRequest,
     JobDefinition,
@@ -31,6 +32,8 @@ from mapreduce.protocol.messages import (
     StatusList,
     SubmitReply,
     SubmitRequest,
+    UploadReply,
+    WorkersGoneRequest,
 )
 
 __all__ = [
@@ -45,6 +48,10 @@ __all__ = [
 RUNS_PAGE: Final = 5_000
 #: Header of a status: the sequence of the log that it shows.
 SEQUENCE_HEADER: Final = "MapReduce-Sequence"
+
+#: The last piece of an upload is answered when all of the file is checked and on disk.
+UPLOAD_WAIT_S: Final = 120.0
+_OCTETS: Final = "application/octet-stream"
 
 T = TypeVar("T")
 
@@ -125,6 +132,31 @@ class WorkerClient(_Client):
         path = f"/v1/jobs/{attempt.job}/attempts/{attempt.stem}/log"
         self._call(Request("PUT", path, session, text, content_type="text/plain; charset=utf-8"))
 
+    def put_run(self, session: str, attempt: AttemptId, *, offset: int, size: int, piece: bytes) -> UploadReply:
+        """Hand in the next bytes of a run's replica; `piece` may be empty, to learn where to go on."""
+        return self._upload(session, "runs", attempt, offset, size, piece)
+
+    def put_output(self, session: str, attempt: AttemptId, *, offset: int, size: int, piece: bytes) -> UploadReply:
+        """Hand in the next bytes of an attempt's output, before its commit."""
+        return self._upload(session, "outputs", attempt, offset, size, piece)
+
+    def _upload(self, session: str, what: str, attempt: AttemptId, offset: int, size: int, piece: bytes) -> UploadReply:
+        path = f"/v1/jobs/{attempt.job}/{what}/{attempt.stem}?offset={offset}&size={size}"
+        asked = Request("PUT", path, session, piece, content_type=_OCTETS)
+        return self._typed(asked, UploadReply, wait_s=UPLOAD_WAIT_S)
+
+    def read_run(self, session: str, attempt: AttemptId, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` (exclusive) of a run's replica, or fewer at its end."""
+        return self._range(session, f"/v1/jobs/{attempt.job}/runs/{attempt.stem}", start, end)
+
+    def read_input(self, session: str, map_: AttemptId, number: int, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` (exclusive) of file `number` of the map's split, or fewer at the file's end."""
+        return self._range(session, f"/v1/jobs/{map_.job}/maps/{map_.index}/files/{number}", start, end)
+
+    def _range(self, session: str, path: str, start: int, end: int) -> bytes:
+        asked = Request("GET", path, session, extra_headers=(("Range", f"bytes={start}-{end - 1}"),))
+        return self._call(asked).body
+
 
 class CoordinatorClient(_Client):
     """The calls of the command line and of local mode."""
@@ -153,6 +185,14 @@ class CoordinatorClient(_Client):
         answer = self._call(Request("GET", path, self._token("read")), wait_s=wait_s)
         sequence = answer.headers.get(SEQUENCE_HEADER, "0")
         return self._decoded(answer.body, JobStatus), int(sequence) if sequence.isdecimal() else 0
+
+    def coordinator(self) -> CoordinatorStatus:
+        """How the coordinator itself is."""
+        return self._typed(Request("GET", "/v1/coordinator", self._token("read")), CoordinatorStatus)
+
+    def workers_gone(self, request: WorkersGoneRequest) -> None:
+        """Tell that workers have ended."""
+        self._call(Request("POST", "/v1/workers/gone", self._token("admin"), _json(request)))
 
     def cancel(self, job: int) -> JobStatus:
         """End a job; ending it twice is the same."""

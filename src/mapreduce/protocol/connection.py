@@ -47,10 +47,11 @@ class Request:
     body: bytes | None = None
     content_type: str = "application/json"
     may_repeat: bool = True
+    extra_headers: tuple[tuple[str, str], ...] = ()
 
     def headers(self) -> dict[str, str]:
         """Headers beyond those that `http.client` sets itself."""
-        headers = {"Accept": "*/*"}
+        headers = {"Accept": "*/*", **dict(self.extra_headers)}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         if self.body is not None:

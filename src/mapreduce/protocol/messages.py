@@ -68,6 +68,8 @@ class FileRange(Message, frozen=True):
     """Size of the whole file in bytes when the job was planned, to notice one that changed."""
     mtime_ns: int = 0
     """Modification time when the job was planned."""
+    validator: Annotated[str, Meta(max_length=1_024)] = ""
+    """Of a `path` that is a URL: its strong ETag or Last-Modified when the job was planned, as for `If-Range`."""
 
 
 class Split(Message, frozen=True):
@@ -280,6 +282,8 @@ class RunRef(Message, frozen=True):
     digest: Digest64
     url: str = ""
     """Peer: where to fetch it; empty: it lies in the job's runs folder under `map.stem`."""
+    has_replica: bool = False
+    """Peer: the coordinator has a copy, for when `url` does not answer."""
 
 
 class RunsPage(Message, frozen=True):
@@ -307,6 +311,18 @@ class JobDefinition(Message, frozen=True):
     """Folder of attempts' output files, named `<stem>.out`, in the same file system as the output."""
     trace_dir: str
     """Folder of record traces, named `<stem>.trace`."""
+    data: Literal["path", "coordinator"] = "path"
+    """How workers come by inputs and hand in outputs. path: by the paths given here, which they share with the
+    coordinator. coordinator: by calls to it, for workers that share no volume; so do replicas of runs."""
+
+
+class UploadReply(Message, frozen=True, omit_defaults=False):
+    """How much of an upload is here. Whoever lost count asks with an empty body."""
+
+    received: Count
+    """Bytes that are here, hence the offset to go on from."""
+    is_complete: bool
+    """All is here, was checked, is on disk and has its name."""
 
 
 # ----------------------------------------------------------------------------------------------------- client calls
@@ -383,6 +399,49 @@ class StatusList(Message, frozen=True):
     jobs: tuple[JobStatus, ...]
     epoch: Epoch
     sequence: int
+
+
+class WorkersGoneRequest(Message, frozen=True):
+    """Whoever starts the workers has seen these end: nobody need wait for their silence to last."""
+
+    workers: Annotated[tuple[WorkerName, ...], Meta(min_length=1, max_length=10_000)]
+    is_charged: bool = True
+    """Whether what they ran may have ended them; False when they were disrupted: node drained, pod evicted."""
+    reason: Annotated[str, Meta(max_length=1_000)] = ""
+    """What became of them, for the coordinator's log."""
+
+
+class Notice(Message, frozen=True):
+    """Something about the coordinator itself that people should know."""
+
+    reason: str
+    """Stable, in CamelCase: `WALCorrupt`, `WALRepaired`, `LowSpace`, `SlowDisk`."""
+    message: str
+
+
+class WorkerSummary(Message, frozen=True, omit_defaults=False):
+    """One registered worker."""
+
+    name: str
+    slots: int
+    last_heartbeat_age_s: float
+    """Since it was last heard of."""
+    running: int
+    """Attempts that it holds."""
+
+
+class CoordinatorStatus(Message, frozen=True, omit_defaults=False):
+    """How the coordinator itself is."""
+
+    epoch: Epoch
+    sequence: int
+    version: str
+    notices: tuple[Notice, ...] = ()
+    is_short_of_space: bool = False
+    """Nothing is granted until there is room on the volume of the log."""
+    replicas_pending: int = 0
+    """Peer: committed runs that a reduce may still need and that exist at their worker only."""
+    workers: tuple[WorkerSummary, ...] = ()
 
 
 class ErrorReply(Message, frozen=True):

@@ -20,6 +20,8 @@ BODY_LIMIT_BYTES: Final = 1 << 20
 WORKER_BODY_LIMIT_BYTES: Final = 8 << 20
 #: Largest code bundle.
 CODE_LIMIT_BYTES: Final = 64 << 20
+#: Largest piece of a run or output that is uploaded.
+UPLOAD_LIMIT_BYTES: Final = 8 << 20
 #: Largest log of one attempt.
 LOG_LIMIT_BYTES: Final = 256 << 10
 
