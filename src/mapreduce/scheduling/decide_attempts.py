@@ -64,6 +64,7 @@ def decide_commit(turn: Turn, worker: Worker, asked: m.Commit) -> m.Verdict:
         step_s=asked.output.step_s,
         key_type=asked.output.key_type,
         is_sorted=asked.output.is_sorted,
+        run_s=max(0.0, asked.run_s),
     )
     is_changed = decide_outputs.is_changed(table, committed)
     turn.sessions.deadlines_s.pop(asked.id, None)
@@ -87,7 +88,7 @@ def decide_fail(turn: Turn, worker: Worker, asked: m.Fail) -> m.Verdict:
         return _refused(asked.id, LEASE_LOST)
     failure = _judged(asked.failure)
     turn.sessions.deadlines_s.pop(asked.id, None)
-    turn.emit(r.AttemptFailed(worker.name, asked.id, _shortened(failure), turn.at))
+    turn.emit(r.AttemptFailed(worker.name, asked.id, _shortened(failure), turn.at, max(0.0, asked.run_s)))
     if failure.failure_class == "run-lost":
         decide_outputs.note_reports(turn, job, asked.id, failure.lost_runs)
     elif failure.failure_class in {"input", "unstorable"}:

@@ -88,10 +88,11 @@ def _register(state: State, record: r.WorkerRegistered) -> None:
     known = state.workers.get(record.worker)
     if known is not None:
         known.slots, known.serve_url = record.slots, record.serve_url
+        state.worker_slots[known.number] = record.slots
         return
     number = state.next_worker_number
     state.next_worker_number += 1
-    state.worker_names[number] = record.worker
+    state.worker_names[number], state.worker_slots[number] = record.worker, record.slots
     state.workers[record.worker] = Worker(record.worker, number, record.slots, record.serve_url)
 
 
@@ -165,10 +166,12 @@ def _check_distinct(entries: Sequence[object], record: r.AnyRecord) -> None:
         raise IllegalTransition(f"something is named twice: {record!r}")
 
 
-def _end_lease(state: State, job: Job, table: TaskTable, index: int, after: TaskState, end: int, at: float) -> None:
+def _end_lease(
+    state: State, job: Job, table: TaskTable, index: int, after: TaskState, end: int, at: float, run_s: float = 0.0
+) -> None:
     """Takes the lease from task `index`; it is pending again unless it was committed."""
     lease = table.leases.pop(index)
-    job.attempts.finish(lease.row, end, at)
+    job.attempts.finish(lease.row, end, at, run_s)
     holder = state.workers.get(lease.worker)
     if holder is not None:
         holder.leases.discard(table.attempt_id(index, lease))
@@ -182,7 +185,7 @@ def _commit(state: State, record: r.TasksCommitted) -> None:
     number = worker.number if worker is not None else 0
     checked = _checked(state, (done.id for done in record.commits), record)
     for done, (job, table, index, after) in zip(record.commits, checked, strict=True):
-        _end_lease(state, job, table, index, after, AttemptEnd.COMMITTED, record.at)
+        _end_lease(state, job, table, index, after, AttemptEnd.COMMITTED, record.at, done.run_s)
         table.committed_count += 1
         table.suspect[index] = 0
         _count(job, table, done, number)
@@ -196,8 +199,10 @@ def _count(job: Job, table: TaskTable, done: r.Committed, worker_number: int) ->
         job.counters[name] = job.counters.get(name, 0) + value
     for name, value in done.warnings.items():
         job.warnings[name] = job.warnings.get(name, 0) + value
-    for name, seconds in done.step_s.items():
-        job.step_s[name] = job.step_s.get(name, 0.0) + seconds
+    if done.step_s:
+        steps = job.worker_step_s.setdefault(worker_number, {})
+        for name, seconds in done.step_s.items():
+            steps[name] = steps.get(name, 0.0) + seconds
     if table.kind == "map":
         job.input_records += done.input_records
 
@@ -216,7 +221,7 @@ def _output(done: r.Committed) -> Output:
 
 def _fail(state: State, record: r.AttemptFailed) -> None:
     [(job, table, index, after)] = _checked(state, [record.id], record)
-    _end_lease(state, job, table, index, after, AttemptEnd.FAILED, record.at)
+    _end_lease(state, job, table, index, after, AttemptEnd.FAILED, record.at, record.run_s)
     kind = record.failure.failure_class
     table.failed_attempts += 1
     if kind in CHARGED:

@@ -118,6 +118,7 @@ class Committed(msgspec.Struct, frozen=True, array_like=True):
     step_s: dict[str, float] = {}
     key_type: str = ""
     is_sorted: bool = False
+    run_s: float = 0.0
 
 
 class TasksCommitted(Record, frozen=True, tag=8):
@@ -135,6 +136,7 @@ class AttemptFailed(Record, frozen=True, tag=9):
     id: AttemptId
     failure: Failure
     at: float
+    run_s: float = 0.0
 
 
 class LeasesReleased(Record, frozen=True, tag=10):

@@ -38,7 +38,7 @@ class _JobImage(msgspec.Struct, frozen=True, kw_only=True):
     attempts: dict[str, bytes]
     counters: dict[str, int]
     warnings: dict[str, int]
-    step_s: dict[str, float]
+    worker_step_s: dict[int, dict[str, float]] = {}
     input_records: int
     failures: list[FailureNote]
     partition_bytes: tuple[int, ...]
@@ -61,6 +61,7 @@ class _Image(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     next_worker_number: int
     worker_names: dict[int, str]
+    worker_slots: dict[int, int] = {}
     workers: list[_WorkerImage]
     jobs: list[_JobImage]
 
@@ -73,6 +74,7 @@ def dump(state: State) -> bytes:
         epoch=state.epoch,
         next_worker_number=state.next_worker_number,
         worker_names=dict(sorted(state.worker_names.items())),
+        worker_slots=dict(sorted(state.worker_slots.items())),
         workers=[_worker_image(state.workers[name]) for name in sorted(state.workers)],
         jobs=[_job_image(state.jobs[job]) for job in sorted(state.jobs)],
     )
@@ -96,6 +98,7 @@ def load(data: bytes) -> State:
         workers={worker.name: _load_worker(worker) for worker in image.workers},
         next_worker_number=image.next_worker_number,
         worker_names=image.worker_names,
+        worker_slots=image.worker_slots,
     )
 
 
@@ -137,7 +140,7 @@ def _job_image(job: Job) -> _JobImage:
         attempts=job.attempts.dump(),
         counters=dict(sorted(job.counters.items())),
         warnings=dict(sorted(job.warnings.items())),
-        step_s=dict(sorted(job.step_s.items())),
+        worker_step_s={number: dict(sorted(steps.items())) for number, steps in sorted(job.worker_step_s.items())},
         input_records=job.input_records,
         failures=job.failures,
         partition_bytes=job.partition_bytes,
@@ -154,7 +157,7 @@ def _load_job(image: _JobImage) -> Job:
     job.maps = TaskTable.load(image.id, "map", image.map_count, image.maps)
     job.reduces = TaskTable.load(image.id, "reduce", image.reduce_count, image.reduces)
     job.attempts = AttemptLog.load(image.attempts)
-    job.counters, job.warnings, job.step_s = image.counters, image.warnings, image.step_s
+    job.counters, job.warnings, job.worker_step_s = image.counters, image.warnings, image.worker_step_s
     job.failures, job.partition_bytes = image.failures, image.partition_bytes
     job.reason, job.message = image.reason, image.message
     return job

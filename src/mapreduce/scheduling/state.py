@@ -61,7 +61,8 @@ class Job:
     attempts: AttemptLog = field(default_factory=AttemptLog)
     counters: dict[str, int] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
-    step_s: dict[str, float] = field(default_factory=dict)
+    worker_step_s: dict[int, dict[str, float]] = field(default_factory=dict)
+    """By worker number: seconds by step of what it committed."""
     input_records: int = 0
     failures: list[FailureNote] = field(default_factory=list)
     partition_bytes: tuple[int, ...] = ()
@@ -75,6 +76,15 @@ class Job:
     def table(self, kind: TaskKind) -> TaskTable:
         """The tasks of one phase."""
         return self.maps if kind == "map" else self.reduces
+
+    @property
+    def step_s(self) -> dict[str, float]:
+        """Seconds by step (read, map, spill, merge, reduce, write) over all workers."""
+        sums: dict[str, float] = {}
+        for steps in self.worker_step_s.values():
+            for name, seconds in steps.items():
+                sums[name] = sums.get(name, 0.0) + seconds
+        return sums
 
     @property
     def is_map_only(self) -> bool:
@@ -97,6 +107,8 @@ class State:
     next_worker_number: int = 1
     worker_names: dict[int, str] = field(default_factory=dict)
     """Names by number of all workers that ever were; a page and a report need them after the workers left."""
+    worker_slots: dict[int, int] = field(default_factory=dict)
+    """Slots by number, likewise."""
 
     @property
     def next_job_id(self) -> int:

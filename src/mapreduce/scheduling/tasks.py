@@ -247,12 +247,13 @@ _LOG_COLUMNS = (
     ("start_at", "d"),
     ("end_at", "d"),
     ("end", "B"),
+    ("run_s", "f"),
 )
 
 
 @dataclass(slots=True)
 class AttemptLog:
-    """Every attempt of a job in order of its grant, as columns: 28 bytes each. For the page and the report."""
+    """Every attempt of a job in order of its grant, as columns: 32 bytes each. For the page and the report."""
 
     kind: array[int] = field(default_factory=lambda: array("B"))
     index: array[int] = field(default_factory=lambda: array("I"))
@@ -261,6 +262,10 @@ class AttemptLog:
     start_at: array[float] = field(default_factory=lambda: array("d"))
     end_at: array[float] = field(default_factory=lambda: array("d"))
     end: array[int] = field(default_factory=lambda: array("B"))
+    run_s: array[float] = field(default_factory=lambda: array("f"))
+    """Seconds that the attempt itself took, as its worker measured them; 0 while it runs, or when nobody knows."""
+    ended: list[int] | None = field(default=None, compare=False)
+    """Rows that ended since a follower last took this list; None while nobody follows. No part of the state."""
 
     def begin(self, kind: TaskKind, index: int, number: int, worker: int, at: float) -> int:
         """Adds a running attempt; returns its row."""
@@ -271,6 +276,7 @@ class AttemptLog:
         self.start_at.append(at)
         self.end_at.append(0.0)
         self.end.append(AttemptEnd.RUNNING)
+        self.run_s.append(0.0)
         return len(self.kind) - 1
 
     def end_of(self, attempt: AttemptId, worker: int) -> int | None:
@@ -281,10 +287,13 @@ class AttemptLog:
                 return self.end[row] if self.worker[row] == worker else None
         return None
 
-    def finish(self, row: int, end: int, at: float) -> None:
+    def finish(self, row: int, end: int, at: float, run_s: float = 0.0) -> None:
         """The attempt in `row` ended."""
         self.end_at[row] = at
         self.end[row] = end
+        self.run_s[row] = run_s
+        if self.ended is not None:
+            self.ended.append(row)
 
     def dump(self) -> dict[str, bytes]:
         """The log as plain values for a snapshot."""
@@ -295,5 +304,6 @@ class AttemptLog:
         """The inverse of `dump`."""
         log = cls()
         for name, _ in _LOG_COLUMNS:
-            getattr(log, name).frombytes(dumped[name])
+            getattr(log, name).frombytes(dumped.get(name, b""))
+        log.run_s.extend(0.0 for _ in range(len(log.kind) - len(log.run_s)))  # written before there was this column
         return log
