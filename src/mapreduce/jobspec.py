@@ -12,7 +12,19 @@ from typing import Any, Final, Literal
 import msgspec
 
 from mapreduce.errors import InvalidJobSpec
-from mapreduce.model import Code, Encoding, Input, InputFormat, JobSpec, Output, OutputFormat, Shuffle, Storage, Workers
+from mapreduce.model import (
+    Code,
+    Encoding,
+    Input,
+    InputFormat,
+    JobSpec,
+    Output,
+    OutputFormat,
+    Shuffle,
+    Storage,
+    Volume,
+    Workers,
+)
 
 #: Reducers that need no code. A function of the same name in the job's own file goes before them.
 NAMED_REDUCERS: Final = ("sum", "count", "mean", "min", "max", "list", "identity")
@@ -97,10 +109,13 @@ def build_spec(
     if code is None:
         raise InvalidJobSpec("code", "is not given.", "Name the job's Python file.")
     reducer, combiner, reducers = _functions_after_the_mapper(description, overrides, manifest)
-    spec = JobSpec(
+    inputs = _inputs(declared, overrides, manifest, base)
+    output = _output(declared, overrides, manifest, base)
+    spec = msgspec.structs.replace(
+        manifest or JobSpec(code=code, inputs=inputs, output=output),
         code=code,
-        inputs=_inputs(declared, overrides, manifest, base),
-        output=_output(declared, overrides, manifest, base),
+        inputs=inputs,
+        output=output,
         mapper=overrides.mapper or _given(manifest, "mapper", "mapper") or description.mapper,
         reducer=reducer,
         combiner=combiner,
@@ -139,21 +154,46 @@ def check_spec(spec: JobSpec) -> JobSpec:
     from mapreduce import specerrors
 
     specerrors.check_bounds(spec)
-    given = [field for field in ("inline", "module", "volume_path") if getattr(spec.code, field) is not None]
-    if len(given) != 1:
-        problem = (
-            "has none of" if not given else f"has {' and '.join(map(_camel, given))}, but must have exactly one of"
-        )
-        raise InvalidJobSpec("spec.code", f"{problem} inline, module, volumePath.", "Give exactly one.")
+    _check_exactly_one("spec.code", spec.code, "inline", "config_map_ref", "module", "volume_path")
     for index, source in enumerate(spec.inputs):
-        if source.encoding == "bytes" and source.format in {"jsonl", "csv"}:
-            raise InvalidJobSpec(
-                f"spec.inputs[{index}].encoding",
-                f"bytes does not go with the format {source.format}.",
-                "Use lines or files.",
-            )
+        _check_input(f"spec.inputs[{index}]", source)
     _check_name_template(spec.output.name_template)
+    for field, volume in (("log", spec.storage.log), ("runs", spec.storage.runs)):
+        if volume.claim_name is not None and volume.claim_template is not None:
+            raise InvalidJobSpec(
+                f"spec.storage.{field}", "has claimName and claimTemplate, but must have at most one.", "Leave one out."
+            )
+    if spec.storage.shuffle == "Peer" and spec.storage.runs != Volume():
+        raise InvalidJobSpec(
+            "spec.storage.runs",
+            "is for shuffle Shared: with Peer, runs lie on the workers' own disks and their copies beside the log.",
+            "Leave it out, or set storage.shuffle to Shared.",
+        )
     return spec
+
+
+def _check_exactly_one(place: str, struct: msgspec.Struct, *fields: str) -> None:
+    """Refuse a struct of which none or several of the fields are given."""
+    given = [_camel(field) for field in fields if getattr(struct, field)]
+    if len(given) != 1:
+        problem = "has none of" if not given else f"has {' and '.join(given)}, but must have exactly one of"
+        raise InvalidJobSpec(place, f"{problem} {', '.join(map(_camel, fields))}.", "Give exactly one.")
+
+
+def _check_input(place: str, source: Input) -> None:
+    """Refuse an input whose fields contradict one another."""
+    if not source.uri and source.inline is None:
+        raise InvalidJobSpec(f"{place}.uri", "must not be empty.", "Name a file, or give its text as inline.")
+    if source.uri and source.inline is not None:
+        raise InvalidJobSpec(place, "has uri and inline, but must have exactly one of them.", "Leave one out.")
+    if source.encoding == "bytes" and source.format in {"jsonl", "csv"}:
+        raise InvalidJobSpec(
+            f"{place}.encoding", f"bytes does not go with the format {source.format}.", "Use lines or files."
+        )
+    if source.secret_ref is not None and not source.uri.startswith(("http://", "https://")):
+        raise InvalidJobSpec(
+            f"{place}.secretRef", "goes with an http:// or https:// uri only.", "Leave it out, or give such a uri."
+        )
 
 
 def _check_name_template(template: str) -> None:
@@ -171,7 +211,13 @@ def _check_name_template(template: str) -> None:
             "Put {partition} in it, like part-{partition:05d}.",
         )
     for name in names:
-        if "/" in name or "\0" in name or name.startswith((".", "_")) or len(name.encode("utf-8", "replace")) > 200:
+        if (
+            "/" in template
+            or "/" in name
+            or "\0" in name
+            or name.startswith((".", "_"))
+            or len(name.encode("utf-8", "replace")) > 200
+        ):
             raise InvalidJobSpec(
                 field,
                 f"{template!r} gives the name {name!r}.",
@@ -207,8 +253,9 @@ def _inputs(declared: Options, overrides: Overrides, manifest: JobSpec | None, b
     if not sources:
         raise InvalidJobSpec("inputs", "are not given.", "Name at least one file, folder or glob.")
     return tuple(
-        Input(
-            uri=_resolved(source.uri, base),
+        _replaced(
+            source,
+            uri=_resolved(source.uri, base) if source.uri else None,
             format=overrides.format
             or (source.format if source.format != "lines" else None)
             or declared.format
@@ -228,7 +275,8 @@ def _output(declared: Options, overrides: Overrides, manifest: JobSpec | None, b
     if uri is None:
         raise InvalidJobSpec("output", "is not given.", "Name the folder for the result.")
     written = output or Output(uri=uri)
-    return Output(
+    changed: Output = _replaced(
+        written,
         uri=_resolved(uri, base),
         format=overrides.output_format
         or (written.format if written.format != "text" else None)
@@ -237,6 +285,7 @@ def _output(declared: Options, overrides: Overrides, manifest: JobSpec | None, b
         name_template=overrides.name_template or written.name_template,
         overwrite="Replace" if overrides.overwrite else written.overwrite,
     )
+    return changed
 
 
 def _resolved(uri: str, base: Path | None) -> str:

@@ -34,7 +34,9 @@ Shuffle = Literal["Shared", "Peer"]
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
 FunctionName = Annotated[str, Meta(min_length=1, max_length=253)]
 #: A DNS subdomain, as Kubernetes names most objects.
-ObjectName = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+ObjectName = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")]
+ArgumentName = Annotated[str, Meta(max_length=253)]
+ArgumentText = Annotated[str, Meta(max_length=65_536)]
 #: Part of a PodTemplateSpec, opaque to us: the API server checks it, and what the operator sets itself wins.
 PodTemplate = dict[str, Any]
 _POD_TEMPLATE: Final = (
@@ -51,7 +53,10 @@ class ConfigMapKey(_Spec, frozen=True):
     """One file of a ConfigMap in the job's namespace."""
 
     name: Annotated[ObjectName, Meta(description="Name of the ConfigMap.")]
-    key: Annotated[str, Meta(min_length=1, max_length=253, description="The key that holds the file.")] = "job.py"
+    key: Annotated[
+        str,
+        Meta(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+\Z", description="The key that holds the file."),
+    ] = "job.py"
 
 
 class NamedObject(_Spec, frozen=True):
@@ -64,7 +69,7 @@ class ClaimTemplate(_Spec, frozen=True):
     """A PersistentVolumeClaim to make."""
 
     size: Annotated[
-        str, Meta(pattern=r"^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|Pi)?$", description="Size of the volume, such as 10Gi.")
+        str, Meta(pattern=r"^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|Pi)?\Z", description="Size of the volume, such as 10Gi.")
     ] = "1Gi"
     storage_class_name: (
         Annotated[ObjectName, Meta(description="StorageClass of the claim; default: the cluster's default class.")]
@@ -91,15 +96,19 @@ class Volume(_Spec, frozen=True):
 class Code(_Spec, frozen=True):
     """Where the user's Python comes from; exactly one field is given."""
 
-    inline: Annotated[str, Meta(max_length=65_536, description="The job's Python source itself.")] | None = None
+    inline: (
+        Annotated[str, Meta(min_length=1, max_length=65_536, description="The job's Python source itself.")] | None
+    ) = None
     config_map_ref: Annotated[ConfigMapKey, Meta(description="A file in a ConfigMap. Clusters only.")] | None = None
-    module: Annotated[str, Meta(max_length=253, description="An importable module that the workers have.")] | None = (
-        None
-    )
+    module: (
+        Annotated[str, Meta(min_length=1, max_length=253, description="An importable module that the workers have.")]
+        | None
+    ) = None
     volume_path: (
         Annotated[
             str,
             Meta(
+                min_length=1,
                 max_length=4_096,
                 description="Path of the job's Python file: relative to the manifest, or pvc://CLAIM/PATH.",
             ),
@@ -114,6 +123,7 @@ class Input(_Spec, frozen=True):
     uri: Annotated[
         str,
         Meta(
+            min_length=1,
             max_length=4_096,
             description="A file, folder or glob; in a cluster pvc://CLAIM/PATH or configmap://NAME/PATH; or http(s)://.",
         ),
@@ -147,7 +157,11 @@ class Output(_Spec, frozen=True):
     format: Annotated[OutputFormat, Meta(description="text is key<TAB>value, jsonl one [key, value] a line.")] = "text"
     name_template: Annotated[
         str,
-        Meta(max_length=200, description="Name of a part; must contain {partition}, which may carry a format."),
+        Meta(
+            min_length=1,
+            max_length=200,
+            description="Name of a part; must contain {partition}, which may carry a format.",
+        ),
     ] = "part-{partition:05d}"
     overwrite: Annotated[
         Literal["Refuse", "Replace"], Meta(description="What to do when the folder holds a finished result of ours.")
@@ -217,7 +231,8 @@ class JobSpec(_Spec, frozen=True):
         | None
     ) = None
     args: Annotated[
-        dict[str, str], Meta(max_length=1_000, description="Arguments, given to the functions as ctx.args.")
+        dict[ArgumentName, ArgumentText],
+        Meta(max_length=1_000, description="Arguments, given to the functions as ctx.args."),
     ] = {}
     split_size_bytes: (
         Annotated[
@@ -235,6 +250,7 @@ class JobSpec(_Spec, frozen=True):
             Meta(
                 min_length=1,
                 max_length=1_024,
+                pattern=r"^\S+\Z",
                 description="Image in which the job's own code runs; default: the operator's worker image.",
             ),
         ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MADE_BY_TOOLS = {".git", ".venv", "__pycache__", "dist", "build", "node_modules"}
-CODE = ("src", "worker")
+CODE = ("src", "operator", "worker")
 
 
 def tracked_files(*suffixes: str) -> list[Path]:

@@ -126,5 +126,5 @@ def test_a_spec_out_of_bounds_is_refused_by_field(overrides: Overrides, said: st
 def test_a_spec_without_code_or_with_two_is_refused() -> None:
     with pytest.raises(InvalidJobSpec, match="code: is not given"):
         build_spec(PLAIN, BARE)
-    with pytest.raises(InvalidJobSpec, match="exactly one of inline, module, volumePath"):
+    with pytest.raises(InvalidJobSpec, match="exactly one of inline, configMapRef, module, volumePath"):
         check_spec(msgspec.structs.replace(MANIFEST, code=Code(inline="x", module="y")))

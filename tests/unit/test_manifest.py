@@ -135,7 +135,7 @@ def test_all_unknown_fields_are_reported_at_once() -> None:
 
 def test_no_code_at_all_is_refused() -> None:
     head, _, rest = GOOD.partition("  code:\n")
-    assert "spec.code: has none of inline, module, volumePath" in _refusal(
+    assert "spec.code: has none of inline, configMapRef, module, volumePath" in _refusal(
         head + "  code: {}\n" + rest[rest.index("  inputs:") :]
     )
 
