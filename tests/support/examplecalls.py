@@ -25,6 +25,7 @@ JSON_BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/commit": {**SPEAKER, "call": 3, "id": ID, "output": OUTPUT},
     "POST /v1/fail": {**SPEAKER, "call": 4, "id": ID, "failure": FAILURE},
     "POST /v1/release": {**SPEAKER, "call": 5, "id": ID},
+    "POST /v1/workers/gone": {"workers": ["worker-a"], "is_charged": False, "reason": "node drained"},
     "POST /v1/jobs": {
         "name": "words",
         "spec": {"code": {}, "inputs": [{"uri": "in"}], "output": {"uri": "out"}},
@@ -36,13 +37,27 @@ JSON_BODIES: dict[str, dict[str, Any]] = {
 BYTE_BODIES: dict[str, bytes] = {
     "PUT /v1/code/{digest}": BUNDLE,
     "PUT /v1/jobs/{job}/attempts/{stem}/log": b"hello\n",
+    "PUT /v1/jobs/{job}/runs/{stem}": b"a piece of a run",
+    "PUT /v1/jobs/{job}/outputs/{stem}": b"a piece of an output",
 }
+
+
+_UPLOADS = ("/runs/{stem}", "/outputs/{stem}")
 
 
 def filled(path: str) -> str:
     """The path with parameters that the fake service knows."""
-    known = {"job": "1", "digest": DIGEST, "stem": ATTEMPT.stem, "task": "map-3", "name": PART}
-    return path.format(**known)
+    known = {
+        "job": "1",
+        "digest": DIGEST,
+        "stem": ATTEMPT.stem,
+        "task": "map-3",
+        "name": PART,
+        "index": "3",
+        "number": "0",
+    }
+    query = "?size=100" if path.endswith(_UPLOADS) else ""
+    return path.format(**known) + query
 
 
 def body_of(method: str, path: str) -> bytes | None:

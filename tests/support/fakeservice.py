@@ -14,12 +14,14 @@ from mapreduce.model import Code, Input, JobSpec, Output
 from mapreduce.protocol.messages import (
     Assignment,
     AttemptId,
+    CoordinatorStatus,
     HeartbeatReply,
     HeartbeatRequest,
     JobDefinition,
     JobStatus,
     NextReply,
     NextRequest,
+    Notice,
     RegisterReply,
     RegisterRequest,
     RunRef,
@@ -28,7 +30,10 @@ from mapreduce.protocol.messages import (
     SubmitReply,
     SubmitRequest,
     TaskCounts,
+    UploadReply,
     Verdict,
+    WorkersGoneRequest,
+    WorkerSummary,
 )
 
 JOB = 1
@@ -124,6 +129,36 @@ class FakeService:
         self._status(job)
         self.calls.append(("runs", (start, limit)))
         return RunsPage(runs=(RunRef(map=ATTEMPT, bytes=10, digest=1 << 63),))
+
+    async def put_run(self, worker: str, job: int, stem: str, offset: int, size: int, body: bytes, /) -> UploadReply:
+        await self._begin("put_run", (worker, stem, offset, size))
+        return UploadReply(received=len(body), is_complete=len(body) == size)
+
+    async def put_output(self, worker: str, job: int, stem: str, offset: int, size: int, body: bytes, /) -> UploadReply:
+        await self._begin("put_output", (worker, stem, offset, size))
+        return UploadReply(received=len(body), is_complete=len(body) == size)
+
+    async def replica_path(self, job: int, stem: str, /) -> Path:
+        self._status(job)
+        self.calls.append(("replica_path", stem))
+        return self.part
+
+    async def input_path(self, job: int, index: int, number: int, /) -> Path:
+        self._status(job)
+        self.calls.append(("input_path", (index, number)))
+        return self.part
+
+    async def workers_gone(self, request: WorkersGoneRequest, /) -> None:
+        await self._begin("workers_gone", request)
+
+    async def coordinator_status(self) -> CoordinatorStatus:
+        return CoordinatorStatus(
+            epoch=self.epoch,
+            sequence=7,
+            version="1",
+            notices=(Notice(reason="LowSpace", message="The volume is full."),),
+            workers=(WorkerSummary(name="worker-a", slots=2, last_heartbeat_age_s=0.5, running=1),),
+        )
 
     async def put_code(self, digest: str, body: bytes, /) -> None:
         await self._begin("put_code", digest)

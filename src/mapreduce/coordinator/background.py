@@ -135,7 +135,8 @@ class Effects:
         shell = self._shell
         await shell.durable()
         folder = self._store.attempts_folder(job.spec, job.id)
-        publication = plan_publication(job, folder, shell.clock.utc_s(), __version__)
+        is_uploaded = shell.settings.serves_data and job.spec.storage.shuffle == "Peer"
+        publication = plan_publication(job, folder, shell.clock.utc_s(), __version__, is_content_checked=is_uploaded)
         missing, problem = await shell.blocking.run(lambda: publish(publication, lambda: not shell.log.is_fenced()))
         if missing:
             shell.turn(events.OutputsMissing(job.id, missing, problem))
@@ -144,14 +145,18 @@ class Effects:
 
     async def _probe(self, job: Job) -> None:
         shell = self._shell
-        if job.spec.storage.shuffle == "Peer":  # only the second witness, or the end of the server, can tell
-            shell.turn(events.RunsProbed(job.id, (), ""))
-            return
-        reported = {index for number, index in shell.machine.sessions.reports if number == job.id}
+        sessions = shell.machine.sessions
+        reported = {index for number, index in sessions.reports if number == job.id}
         runs = probe.committed_runs(job)
+        is_peer = job.spec.storage.shuffle == "Peer"
+        if is_peer:  # replicas only: of the rest the second witness, or the end of the server, can tell
+            runs = [run for run in runs if sessions.has_replica(job, run.id.index)]
         folder = self._store.runs_folder(job.id)
         lost, problem = await shell.blocking.run(lambda: probe.find_lost(folder, runs, reported))
-        shell.turn(events.RunsProbed(job.id, lost, problem))
+        if is_peer and lost:
+            await shell.blocking.run(lambda: probe.remove(folder, lost))  # so that the worker may hand it in again
+            shell.turn(events.ReplicasBad(job.id, lost, problem))
+        shell.turn(events.RunsProbed(job.id, () if is_peer else lost, problem))
 
     async def _clean_up(self, job: Job) -> None:
         shell = self._shell
@@ -176,4 +181,5 @@ class Effects:
 
     def _claimant(self, job: Job) -> Claimant:
         shell = self._shell
-        return Claimant(self._store_id.hex(), shell.folder, job.id, job.name, job.code)
+        owner = shell.settings.owner or self._store_id.hex()
+        return Claimant(owner, shell.folder, job.id, job.name, job.code)

@@ -17,14 +17,22 @@ from mapreduce.coordinator.parameters import (
     OfCode,
     OfJob,
     OfPart,
+    OfSplitFile,
     OfTask,
     RunsParameters,
     StatusParameters,
+    UploadParameters,
 )
 from mapreduce.coordinator.refusals import Refused, bad_request, conflict, epoch_changed, forbidden
 from mapreduce.coordinator.replies import JSON_TYPE, SEQUENCE_HEADER, Answer, Bytes, Events, Json, Part
 from mapreduce.coordinator.routes import Context, NoBody, NoParameters
-from mapreduce.protocol.messages import HeartbeatRequest, NextRequest, RegisterRequest, SubmitRequest
+from mapreduce.protocol.messages import (
+    HeartbeatRequest,
+    NextRequest,
+    RegisterRequest,
+    SubmitRequest,
+    WorkersGoneRequest,
+)
 from mapreduce.protocol.singlesteps import CommitRequest, FailRequest, GetTaskRequest, ReleaseRequest, SingleStep
 
 TEXT: Final = "text/plain; charset=utf-8"
@@ -102,6 +110,37 @@ async def put_attempt_log(context: Context, _: Caller, at: OfAttempt, body: byte
     """Keep an attempt's log."""
     await context.service.put_attempt_log(at.job, at.stem, body)
     return None
+
+
+async def put_run(context: Context, caller: Caller, at: UploadParameters, body: bytes) -> Answer:
+    """Keep a piece of a run's replica."""
+    return Json(await context.service.put_run(caller.worker, at.job, at.stem, at.offset, at.size, body))
+
+
+async def put_output(context: Context, caller: Caller, at: UploadParameters, body: bytes) -> Answer:
+    """Keep a piece of an attempt's output."""
+    return Json(await context.service.put_output(caller.worker, at.job, at.stem, at.offset, at.size, body))
+
+
+async def replica(context: Context, _: Caller, at: OfAttempt, __: NoBody) -> Answer:
+    """Stream a run's replica."""
+    return Part(await context.service.replica_path(at.job, at.stem))
+
+
+async def split_file(context: Context, _: Caller, at: OfSplitFile, __: NoBody) -> Answer:
+    """Stream an input file, as a worker that cannot see it reads it."""
+    return Part(await context.service.input_path(at.job, at.index, at.number), is_link_followed=True)
+
+
+async def workers_gone(context: Context, _: Caller, __: NoParameters, body: WorkersGoneRequest) -> Answer:
+    """Free what these workers held."""
+    await context.service.workers_gone(body)
+    return None
+
+
+async def coordinator(context: Context, _: Caller, __: NoParameters, ___: NoBody) -> Answer:
+    """Tell how the coordinator is."""
+    return Json(await context.service.coordinator_status())
 
 
 async def submit(context: Context, _: Caller, __: NoParameters, body: SubmitRequest) -> Answer:

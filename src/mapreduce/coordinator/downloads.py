@@ -1,4 +1,4 @@
-"""Published parts to their readers: a regular file, whole or one range of it, without its bytes passing through Python.
+"""Parts, replicas and inputs to their readers: a regular file, whole or one range of it, its bytes not through Python.
 
 Which file belongs to which name is the service's. aiohttp's own file response is not used: it would send `part.gz`, if
 somebody put one there, in the place of `part`, and answers errors without a body.
@@ -40,14 +40,16 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
         if match[2] and int(match[2]) < start:
             return None
     if start >= end:
-        raise Refused("range-not-satisfiable", f"The part has {size} bytes; none of them is in that range.")
+        raise Refused("range-not-satisfiable", f"The file has {size} bytes; none of them is in that range.")
     return start, end
 
 
-async def send_file(request: web.BaseRequest, path: Path, stall_s: float) -> web.StreamResponse:
+async def send_file(
+    request: web.BaseRequest, path: Path, stall_s: float, *, is_link_followed: bool = False
+) -> web.StreamResponse:
     """Stream the file. Raises Refused before the first byte; TimeoutError or ConnectionError when it breaks off."""
     loop = asyncio.get_running_loop()
-    opening = loop.run_in_executor(None, _open, path)
+    opening = loop.run_in_executor(None, _open, path, is_link_followed)
     try:
         file = await asyncio.shield(opening)
     except asyncio.CancelledError:
@@ -107,13 +109,14 @@ def _close_unused(opening: asyncio.Future[BinaryIO]) -> None:
         opening.result().close()
 
 
-def _open(path: Path) -> BinaryIO:
-    """The file, if it is a regular one and no link; raises Refused otherwise."""
+def _open(path: Path, is_link_followed: bool) -> BinaryIO:
+    """The file, if it is a regular one and no link that is not to be followed; raises Refused otherwise."""
+    links = 0 if is_link_followed else os.O_NOFOLLOW
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | links | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        raise Refused("not-found", "The part was published, but its file is gone.") from None
+        raise Refused("not-found", f"{path.name} was here, but its file is gone.") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise Refused("not-found", "The part was published, but something that is no file has taken its place.")
+        raise Refused("not-found", f"{path.name} was here, but something that is no file has taken its place.")
     return os.fdopen(descriptor, "rb", buffering=0)

@@ -47,6 +47,9 @@ _ENDING: Final = not_ready("This coordinator is ending.")
 #: A disk that is full or broken; every other OSError is unexpected.
 _DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 
+#: Another place for the token: the API server's proxy keeps `Authorization` for itself.
+TOKEN_HEADER: Final = "X-MapReduce-Token"  # noqa: S105 - a header's name
+
 _log = logging.getLogger(__name__)
 
 
@@ -122,9 +125,10 @@ class Edge:
             return _NOBODY, self._table.find(request.method, path)
         if self._is_ending:
             raise _ENDING
-        caller = self._authenticator.caller(
-            headers.get(hdrs.AUTHORIZATION), epoch=self._service.epoch, now_at=self._now_at()
-        )
+        authorization = headers.get(hdrs.AUTHORIZATION)
+        if authorization is None and (token := headers.get(TOKEN_HEADER)) is not None:
+            authorization = f"Bearer {token}"
+        caller = self._authenticator.caller(authorization, epoch=self._service.epoch, now_at=self._now_at())
         match = self._table.find(request.method, path)
         if caller.kind not in match.route.callers:
             kinds = " or ".join(sorted(match.route.callers))
@@ -184,8 +188,9 @@ class Edge:
 
     async def _respond(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
         match answer:
-            case Part(path):
-                return await self._within(None, send_file(request, path, self.settings.stall_s), _ENDING)
+            case Part(path, is_link_followed):
+                sending = send_file(request, path, self.settings.stall_s, is_link_followed=is_link_followed)
+                return await self._within(None, sending, _ENDING)
             case Events(from_sequence):
                 return await self._send_events(request, from_sequence)
             case _:

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from mapreduce.protocol.messages import JobId
+from mapreduce.protocol.messages import Index, JobId
 
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="sha256 of a code bundle.")]
 Stem = Annotated[
@@ -57,6 +57,20 @@ class OfAttempt(OfJob, frozen=True):
     """Parameters of a call about one attempt."""
 
     stem: Stem
+
+
+class UploadParameters(OfAttempt, frozen=True):
+    """Parameters of a piece of an attempt's file."""
+
+    size: Annotated[int, Meta(ge=1, le=1 << 53, description="Size of the whole file.")]
+    offset: Annotated[int, Meta(ge=0, le=1 << 53, description="Where in the file the body begins.")] = 0
+
+
+class OfSplitFile(OfJob, frozen=True):
+    """Parameters of a call about one file of a map's split."""
+
+    index: Index
+    number: Annotated[int, Meta(ge=0, le=100_000_000, description="Place of the file in the split, from 0.")]
 
 
 class OfTask(OfJob, frozen=True):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mapreduce.protocol.messages import (
+    CoordinatorStatus,
     HeartbeatReply,
     HeartbeatRequest,
     JobDefinition,
@@ -24,6 +25,8 @@ from mapreduce.protocol.messages import (
     StatusList,
     SubmitReply,
     SubmitRequest,
+    UploadReply,
+    WorkersGoneRequest,
 )
 
 
@@ -76,6 +79,22 @@ class CoordinatorService(Protocol):
         """The committed runs from map index `start` on, at most `limit`."""
         ...
 
+    async def put_run(self, worker: str, job: int, stem: str, offset: int, size: int, body: bytes, /) -> UploadReply:
+        """Keep the next bytes of a run's replica, of a run of `size` bytes; elsewhere than at the end: nothing."""
+        ...
+
+    async def put_output(self, worker: str, job: int, stem: str, offset: int, size: int, body: bytes, /) -> UploadReply:
+        """Keep the next bytes of the output of an attempt that `worker` holds."""
+        ...
+
+    async def replica_path(self, job: int, stem: str, /) -> Path:
+        """Where the replica of a run lies."""
+        ...
+
+    async def input_path(self, job: int, index: int, number: int, /) -> Path:
+        """Where file `number` of the split of map `index` lies; refused when it is no file of the coordinator's."""
+        ...
+
     async def put_code(self, digest: str, body: bytes, /) -> None:
         """Keep a code bundle; refused when the digest is not that of the body."""
         ...
@@ -98,6 +117,14 @@ class CoordinatorService(Protocol):
 
     async def part_path(self, job: int, name: str, /) -> Path:
         """Where a published part lies; refused unless `name` is one of `parts`."""
+        ...
+
+    async def workers_gone(self, request: WorkersGoneRequest, /) -> None:
+        """Free what workers held that have ended; unknown names say nothing."""
+        ...
+
+    async def coordinator_status(self) -> CoordinatorStatus:
+        """How this coordinator is."""
         ...
 
     def subscribe(self, from_sequence: int, /) -> AsyncIterator[tuple[int, bytes]]:

@@ -37,6 +37,12 @@ def find_lost(folder: Path, runs: Sequence[Output], reported: Collection[int]) -
     return tuple(lost), first
 
 
+def remove(folder: Path, runs: Collection[AttemptId]) -> None:
+    """Deletes what is left of these copies."""
+    for run in runs:
+        (folder / f"{run.stem}.run").unlink(missing_ok=True)
+
+
 def _problem(path: Path, run: Output, *, is_reported: bool) -> str:
     try:
         size = path.stat().st_size

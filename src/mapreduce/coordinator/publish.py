@@ -42,9 +42,13 @@ class Publication:
     folder: Path
     parts: tuple[Part, ...]
     success: bytes
+    is_content_checked: bool = False
+    """Whether parts are read and compared with their digests first: those that came over the network are."""
 
 
-def plan_publication(job: Job, attempts_folder: Path, at: float, version: str) -> Publication:
+def plan_publication(
+    job: Job, attempts_folder: Path, at: float, version: str, *, is_content_checked: bool = False
+) -> Publication:
     """Names every part and writes out `_SUCCESS`. Pure."""
     folder = Path(job.spec.output.uri)
     table = job.outputs
@@ -56,7 +60,8 @@ def plan_publication(job: Job, attempts_folder: Path, at: float, version: str) -
             parts.append(Part(index, attempts_folder / f"{output.id.stem}.out", folder / name, output))
         else:
             empty.append(index)
-    return Publication(folder, tuple(parts), _success(job, tuple(parts), empty, at, version))
+    success = _success(job, tuple(parts), empty, at, version)
+    return Publication(folder, tuple(parts), success, is_content_checked)
 
 
 def publish(publication: Publication, is_mine: Callable[[], bool]) -> tuple[tuple[int, ...], str]:
@@ -74,7 +79,8 @@ def publish(publication: Publication, is_mine: Callable[[], bool]) -> tuple[tupl
     Raises:
         StorageFailed: the output folder cannot be written, or this incarnation is fenced.
     """
-    missing = [(part.index, problem) for part in publication.parts if (problem := _problem(part))]
+    is_checked = publication.is_content_checked
+    missing = [(part.index, problem) for part in publication.parts if (problem := _problem(part, is_checked))]
     if missing:
         return tuple(index for index, _ in missing), missing[0][1]
     if not is_mine():
@@ -89,7 +95,7 @@ def publish(publication: Publication, is_mine: Callable[[], bool]) -> tuple[tupl
     return (), ""
 
 
-def _problem(part: Part) -> str:
+def _problem(part: Part, is_content_checked: bool) -> str:
     """Why this part cannot be published, or "". A part that has its name already was published before a crash."""
     try:
         size = part.source.stat().st_size
@@ -97,21 +103,26 @@ def _problem(part: Part) -> str:
         return "" if _is_published(part) else f"{part.source} is gone"
     if size != part.output.bytes:
         return f"{part.source} has {size} bytes, {part.output.bytes} were committed"
+    if is_content_checked and not _is_what_was_committed(part.source, part.output):
+        return f"{part.source} is not what was committed"
     return ""
 
 
 def _is_published(part: Part) -> bool:
-    """The target holds exactly what was committed."""
+    return _is_what_was_committed(part.target, part.output)
+
+
+def _is_what_was_committed(path: Path, output: Output) -> bool:
     try:
-        with part.target.open("rb") as file:
-            if os.fstat(file.fileno()).st_size != part.output.bytes:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size != output.bytes:
                 return False
             checksum = xxhash.xxh3_64()
             while block := file.read(1 << 20):
                 checksum.update(block)
     except OSError:
         return False
-    return checksum.intdigest() == part.output.digest
+    return checksum.intdigest() == output.digest
 
 
 def _rename(part: Part) -> None:

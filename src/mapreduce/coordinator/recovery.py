@@ -18,6 +18,7 @@ from mapreduce.coordinator.statefiles import LOG_FOLDER
 from mapreduce.coordinator.store import Store
 from mapreduce.dataplane.runcheck import check_run
 from mapreduce.errors import CorruptRun, StorageFailed, WALForeign
+from mapreduce.protocol.messages import Notice
 from mapreduce.scheduling import records as r
 from mapreduce.scheduling import snapshot
 from mapreduce.scheduling.evolve import evolve
@@ -40,25 +41,33 @@ class Recovered:
     """Records to add because of damage; empty after an ordinary crash."""
     is_rebuilt: bool
     """The log was damaged below an acknowledged record."""
-    notices: tuple[str, ...]
+    notices: tuple[Notice, ...]
     """What was found wrong with the log, for people; empty when nothing was."""
 
 
-def recover(folder: Path, files: FileSystem) -> Recovered:
-    """Claims the log below `folder` and replays it.
+def recover(folder: Path, files: FileSystem, runs_folder: Path | None = None) -> Recovered:
+    """Claims the log below `folder` and replays it; runs lie in `runs_folder`, if they have one of their own.
 
     Raises:
         WALForeign: the log is another store's, or a newer release's.
         StorageFailed: it cannot be read or written.
     """
-    store = Store(folder)
+    store = Store(folder, runs_folder)
     log, found = Log.open(files, str(folder / LOG_FOLDER), store_id=None, limits=LogLimits())
     state = replay(found)
     rebuilt: tuple[r.AnyRecord, ...] = ()
     if found.rot:
         rebuilt = (*_lost_submissions(state, store), *(_rebuild(job, store) for job in _unfinished(state)))
     plans, broken = _load_plans(state, store)
-    notices = tuple(text for text in (found.rot, found.cut, *found.notes) if text)
+    notices = tuple(
+        Notice(reason=reason, message=text)
+        for reason, text in (
+            ("WALCorrupt", found.rot),
+            ("WALRepaired", found.cut),
+            *(("WALNote", text) for text in found.notes),
+        )
+        if text
+    )
     return Recovered(log, found.store_id, state, plans, (*rebuilt, *broken), bool(found.rot), notices)
 
 

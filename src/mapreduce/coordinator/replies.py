@@ -45,6 +45,8 @@ class Part:
     """A file, streamed."""
 
     path: Path
+    is_link_followed: bool = False
+    """Whether the file may be behind a symbolic link: inputs may, what we made ourselves is none."""
 
 
 @dataclass(frozen=True, slots=True)

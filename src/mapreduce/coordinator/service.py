@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from mapreduce.clock import Clock, SystemClock
-from mapreduce.coordinator import background, recovery
+from mapreduce.coordinator import background, oversight, recovery
 from mapreduce.coordinator.blocking import Blocking
 from mapreduce.coordinator.plans import Plan
 from mapreduce.coordinator.refusals import Refused, bad_request, conflict, not_found, not_ready
 from mapreduce.coordinator.settings import ServiceSettings
 from mapreduce.coordinator.shell import Shell
 from mapreduce.coordinator.store import Store
+from mapreduce.coordinator.transfers import Transfers, find_replicas
 from mapreduce.errors import InvalidJobSpec, MapReduceError
 from mapreduce.jobspec import check_spec
 from mapreduce.protocol import messages as m
@@ -29,6 +31,8 @@ from mapreduce.scheduling.state import Job
 from mapreduce.scheduling.transitions import JobPhase
 from mapreduce.wal.files import FileSystem, LocalFiles
 from mapreduce.wal.log import Log
+
+_log = logging.getLogger(__name__)
 
 
 class Service(Shell):
@@ -46,15 +50,16 @@ class Service(Shell):
         blocking: Blocking,
     ) -> None:
         super().__init__(folder, log, machine, settings=settings, clock=clock, blocking=blocking)
-        self.store = Store(folder)
+        self.store = Store(folder, settings.runs_folder)
         self.store_id = store_id
         self.plans: dict[int, Plan] = {}
         self.resumed: dict[int, tuple[int, int]] = {}
         self.taken_up: frozenset[int] = frozenset()
         """Jobs that were unfinished when this incarnation began; one that was being published may be over at once."""
         """By job: maps and reduces that were committed when this incarnation took it up."""
-        self.notices: tuple[str, ...] = ()
-        """What was found wrong with the log, for people."""
+        self.notices: tuple[m.Notice, ...] = ()
+        """What was found wrong with the log."""
+        self.transfers = Transfers(self, self.store, self.plans)
         self._submitting = asyncio.Lock()
         self._effects = background.Effects(self, self.store, self.plans, store_id)
         self.on_records = self._effects.look
@@ -80,11 +85,13 @@ class Service(Shell):
             clock or SystemClock(),
             blocking or Blocking.threads(),
         )
-        found = await blocking.run(lambda: recovery.recover(folder, files or LocalFiles()))
+        runs_folder = settings.runs_folder
+        found = await blocking.run(lambda: recovery.recover(folder, files or LocalFiles(), runs_folder))
         machine = Machine(found.state, settings.machine, split_of=lambda job, index: service.split(job, index))
         service = cls(folder, found.log, found.store_id, machine, settings=settings, clock=clock, blocking=blocking)
         lease_s = _longest_lease_s(found.state.current_job, settings)
         machine.sessions = Sessions.rearmed(found.state, clock.monotonic_s(), lease_s)
+        machine.sessions.replicas = await blocking.run(lambda: find_replicas(found.state, service.store))
         service.plans.update(found.plans)
         service.turn(records.EpochStarted(found.log.epoch, clock.utc_s()))
         for record in found.rebuilt:
@@ -109,8 +116,6 @@ class Service(Shell):
         with contextlib.suppress(MapReduceError):  # what failed before was told by `failed`
             await self.commits.close()
         self.blocking.shut_down()
-
-    # ------------------------------------------------------------------------------------------------ the one order
 
     # ------------------------------------------------------------------------------------------------------ workers
 
@@ -158,6 +163,7 @@ class Service(Shell):
             runs_dir=str(self.store.runs_folder(job)),
             attempts_dir=str(self.store.attempts_folder(found.spec, job)),
             trace_dir=str(self.store.trace_folder(job)),
+            data="coordinator" if self.transfers.serves_data(found) else "path",
         )
 
     async def runs(self, job: int, start: int, limit: int) -> m.RunsPage:
@@ -166,7 +172,7 @@ class Service(Shell):
         if found.phase is not JobPhase.REDUCING:
             await self.durable()
             raise not_ready(f"job {job} is {found.phase}: its runs are not complete now. Ask again.")
-        page = views.runs_page(found, start, limit, self._run_url)
+        page = views.runs_page(found, start, limit, self._run_url, self.machine.sessions.has_replica)
         await self.durable()
         return page
 
@@ -181,6 +187,22 @@ class Service(Shell):
     def split(self, job: int, index: int) -> m.Split:
         """The input of one map task."""
         return self.plans[job].split(index)
+
+    async def put_run(self, worker: str, job: int, stem: str, offset: int, size: int, body: bytes) -> m.UploadReply:
+        """Keeps a piece of a run's replica."""
+        return await self.transfers.put_run(worker, self._job(job), stem, offset, size, body)
+
+    async def put_output(self, worker: str, job: int, stem: str, offset: int, size: int, body: bytes) -> m.UploadReply:
+        """Keeps a piece of an attempt's output."""
+        return await self.transfers.put_output(worker, self._job(job), stem, offset, size, body)
+
+    async def replica_path(self, job: int, stem: str) -> Path:
+        """Where a run's replica lies."""
+        return self.transfers.replica_path(self._job(job), stem)
+
+    async def input_path(self, job: int, index: int, number: int) -> Path:
+        """Where an input file lies."""
+        return await self.transfers.input_path(self._job(job), index, number)
 
     # ------------------------------------------------------------------------------------------------------ clients
 
@@ -270,6 +292,17 @@ class Service(Shell):
             raise not_found(f"part {name} of job {job}")
         return Path(self._job(job).spec.output.uri) / name
 
+    async def workers_gone(self, request: m.WorkersGoneRequest) -> None:
+        """Somebody who knows has seen these workers end."""
+        _log.info("Workers ended (%s): %s.", request.reason or "no reason given", ", ".join(request.workers))
+        await self.end_workers(request.workers, is_charged=request.is_charged)
+
+    async def coordinator_status(self) -> m.CoordinatorStatus:
+        """How this incarnation is."""
+        self.check_alive()
+        await self.durable()
+        return oversight.coordinator_status(self, self.notices, self.transfers.replicas_pending())
+
     def subscribe(self, from_sequence: int) -> AsyncIterator[tuple[int, bytes]]:
         """What happens, as (sequence, JSON), from after `from_sequence` on; the full state first if that is too old."""
         return self.feed.follow(from_sequence, self)
@@ -280,8 +313,6 @@ class Service(Shell):
         if found is None:
             raise not_found(f"job {job}")
         return found
-
-    # -------------------------------------------------------------------------------------------------- for the host
 
 
 def _longest_lease_s(job: Job | None, settings: ServiceSettings) -> float:

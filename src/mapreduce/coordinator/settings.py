@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mapreduce.model import MIB
 from mapreduce.scheduling.policy import Settings
@@ -16,6 +17,12 @@ class ServiceSettings:
     """Tell workers to end when no job is left (`mr run`); otherwise they wait for the next."""
     machine: Settings = field(default_factory=Settings)
     """How leases and heartbeats are measured."""
+    runs_folder: Path | None = None
+    """Where jobs' runs lie, a folder of its own for each; None: in the state folder."""
+    serves_data: bool = False
+    """Workers of Peer jobs share no volume with this coordinator: inputs, replicas and outputs go through it."""
+    owner: str = ""
+    """What an output folder's owner record calls this coordinator; empty: the id of its log."""
     poll_s: float = 20.0
     """Longest time that a worker's call waits for a task; below the shortest lease a proxy would cut."""
     tick_s: float = 0.5

@@ -18,6 +18,7 @@ import msgspec
 
 from mapreduce.coordinator.plans import Plan, digest
 from mapreduce.coordinator.statefiles import CODE_FOLDER, JOBS_FOLDER, replace_file, temporary_prefix
+from mapreduce.coordinator.uploads import PART_SUFFIX
 from mapreduce.errors import StorageFailed
 from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import SubmitRequest
@@ -38,6 +39,8 @@ class Store:
     """All names below one state folder."""
 
     folder: Path
+    runs: Path | None = None
+    """Where runs lie if not in the state folder: a volume that workers see too."""
 
     def job_folder(self, job: int) -> Path:
         """Everything that belongs to one job and is no code."""
@@ -45,7 +48,7 @@ class Store:
 
     def runs_folder(self, job: int) -> Path:
         """Runs of the job's maps, `<stem>.run`."""
-        return self.job_folder(job) / "runs"
+        return self.job_folder(job) / "runs" if self.runs is None else self.runs / str(job)
 
     def trace_folder(self, job: int) -> Path:
         """Record traces of suspected attempts, `<stem>.trace`."""
@@ -158,6 +161,9 @@ class Store:
         removed stays: it costs room, and no result.
         """
         _remove_temporaries(self.job_folder(job), _JOB_FILES)
+        for part in self.runs_folder(job).glob(f".*{PART_SUFFIX}"):
+            with contextlib.suppress(OSError):
+                part.unlink()
         if not keep_runs:
             shutil.rmtree(self.runs_folder(job), ignore_errors=True)
         shutil.rmtree(self.trace_folder(job), ignore_errors=True)

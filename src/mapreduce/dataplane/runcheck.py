@@ -6,7 +6,7 @@ what is in a run is `runreader`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,16 +25,35 @@ def check_run(path: Path, digest: int) -> None:
     Raises:
         CorruptRun: it is missing, unreadable, cut or altered, or another run than the one committed.
     """
+    if whole_run_digest(path) != digest:
+        raise CorruptRun(path.name, "its content is not what was committed.")
+
+
+def whole_run_digest(path: Path) -> int:
+    """The digest of the run's content, after all of it was read and checked. Raises CorruptRun."""
+    return _digest(path, is_whole=True)
+
+
+def run_digest_of(path: Path) -> int:
+    """The digest that the run's own index gives; the blocks are not looked at. Raises CorruptRun."""
+    return _digest(path, is_whole=False)
+
+
+def _digest(path: Path, *, is_whole: bool) -> int:
     try:
         with path.open("rb") as file:
-            _check_file(file, digest)
+            entries = _index(file)
+            for entry in entries if is_whole else ():
+                file.seek(entry.offset)
+                _check_blocks(file.read, entry)
+        return runs.run_digest(entries)
     except OSError as error:
         raise CorruptRun(path.name, f"it cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
         raise CorruptRun(path.name, f"{error}.") from error
 
 
-def _check_file(file: BinaryIO, digest: int) -> None:
+def _index(file: BinaryIO) -> Sequence[runs.IndexEntry]:
     size = file.seek(0, 2)
     if size < runs.HEADER_BYTES + runs.TRAILER_BYTES:
         raise ValueError("it is cut short")
@@ -43,12 +62,7 @@ def _check_file(file: BinaryIO, digest: int) -> None:
     file.seek(size - runs.TRAILER_BYTES)
     offset, _ = runs.unpack_trailer(file.read(runs.TRAILER_BYTES), size)
     file.seek(offset)
-    entries = runs.unpack_index(file.read(size - offset), offset, partitions)
-    if runs.run_digest(entries) != digest:
-        raise ValueError("its content is not what was committed")
-    for entry in entries:
-        file.seek(entry.offset)
-        _check_blocks(file.read, entry)
+    return runs.unpack_index(file.read(size - offset), offset, partitions)
 
 
 def _check_blocks(read: Callable[[int], bytes], entry: runs.IndexEntry) -> None:

@@ -6,6 +6,7 @@ is in every `register`; one release of skew works, more is refused in words (`PR
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -26,6 +27,9 @@ JobId = Annotated[int, Meta(ge=1, le=1 << 53)]
 Digest64 = Annotated[int, Meta(ge=0)]  # msgspec bounds stop at 2**63; the decoder refuses what is beyond 64 bits itself
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 WorkerName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$(?!\n)")]
+
+
+_STEM: Final = re.compile(r"(map|reduce)-([0-9]{5,9})\.e([0-9]{1,16})\.a([0-9]{1,5})")
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,6 +54,16 @@ class AttemptId(Message, frozen=True, array_like=False):
     def stem(self) -> str:
         """The base of every file name that belongs to this attempt; unique for ever within its job."""
         return f"{self.kind}-{self.index:05d}.e{self.epoch}.a{self.attempt}"
+
+    @classmethod
+    def of_stem(cls, job: int, stem: str) -> AttemptId | None:
+        """The attempt of `job` with this stem, or None for a text that is no attempt's stem."""
+        match = _STEM.fullmatch(stem)
+        if match is None:
+            return None
+        kind: TaskKind = "map" if match[1] == "map" else "reduce"
+        found = cls(job=job, kind=kind, index=int(match[2]), epoch=int(match[3]), attempt=int(match[4]))
+        return found if found.stem == stem else None
 
     def __str__(self) -> str:
         return f"{self.kind}-{self.index}/attempt-{self.attempt}"

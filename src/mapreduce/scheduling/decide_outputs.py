@@ -45,19 +45,27 @@ def restart_readers(turn: Turn, job: Job, remade: m.AttemptId) -> None:
 
 
 def note_reports(turn: Turn, job: Job, reader: m.AttemptId, lost_runs: tuple[m.LostRun, ...]) -> None:
-    """A reader could not read some runs: ask for a probe, or act at once on the second report of the same run."""
+    """A reader could not read some runs: ask for a probe, or act at once on the second report of the same run.
+
+    A run that the coordinator has a copy of is never convicted by readers: the copy is looked at.
+    """
     convicted: list[int] = []
+    is_probe_needed = False
     for lost in lost_runs:
         index = lost.map.index
         if lost.map.kind != "map" or index >= job.maps.count or not _is_current(job, lost.map):
             continue  # made again since
         seen = turn.sessions.reports.setdefault((job.id, index), set())
         seen.add(reader)
-        if len(seen) >= WITNESSES_NEEDED or _is_orphan(turn, job, index):
+        if turn.sessions.has_replica(job, index):
+            is_probe_needed = True
+        elif len(seen) >= WITNESSES_NEEDED or _is_orphan(turn, job, index):
             convicted.append(index)
     if convicted:
         _lose_maps(turn, job, convicted, lost_runs[0].problem)
     elif any((job.id, lost.map.index) in turn.sessions.reports for lost in lost_runs):
+        is_probe_needed = True
+    if is_probe_needed and not job.phase.is_final:
         turn.sessions.to_probe.add(job.id)
 
 
@@ -66,6 +74,16 @@ def decide_probed(turn: Turn, event: events.RunsProbed) -> None:
     turn.sessions.to_probe.discard(event.job)
     job = turn.state.jobs[event.job]
     gone = [run.index for run in event.lost if _is_current(job, run)]
+    if gone:
+        _lose_maps(turn, job, gone, event.problem)
+
+
+def decide_bad_replicas(turn: Turn, event: events.ReplicasBad) -> None:
+    """Copies are gone: runs whose worker is gone too are made again, of the others readers will tell."""
+    for run in event.runs:
+        turn.sessions.replicas.pop(run, None)
+    job = turn.state.jobs[event.job]
+    gone = [run.index for run in event.runs if _is_current(job, run) and _is_orphan(turn, job, run.index)]
     if gone:
         _lose_maps(turn, job, gone, event.problem)
 
@@ -86,7 +104,10 @@ def decide_missing(turn: Turn, event: events.OutputsMissing) -> None:
 
 
 def lose_with_worker(turn: Turn, worker: Worker) -> None:
-    """Peer shuffle: a worker that is gone took its runs with it; they are made again if a reduce may need them."""
+    """Peer shuffle: a worker that is gone took its runs with it; they are made again if a reduce may need them.
+
+    Not those of which the coordinator has a copy.
+    """
     job = turn.state.current_job
     if job is None or job.spec.storage.shuffle != "Peer" or job.is_map_only or job.phase is JobPhase.COMMITTING:
         return
@@ -96,6 +117,7 @@ def lose_with_worker(turn: Turn, worker: Worker) -> None:
         if job.maps.state[index] == TaskState.COMMITTED
         and job.maps.out_worker[index] == worker.number
         and job.maps.output(index).has_file
+        and not turn.sessions.has_replica(job, index)
     ]
     if gone:
         _lose_maps(turn, job, gone, f"worker {worker.name} is gone and its runs with it")

@@ -32,7 +32,7 @@ def decide_register(turn: Turn, asked: m.RegisterRequest) -> m.RegisterReply | R
     held = set(asked.held)
     turn.release(worker.name, in_order(worker.leases - held), r.Release.UNCLAIMED)
     keep = in_order(worker.leases & held)
-    turn.sessions.workers[worker.name] = Session(turn.now_s + turn.lease_s, last_call=worker.last_call)
+    turn.sessions.workers[worker.name] = Session(turn.now_s + turn.lease_s, turn.now_s, last_call=worker.last_call)
     _renew(turn, keep)
     return m.RegisterReply(
         epoch=turn.state.epoch,
@@ -56,7 +56,7 @@ def decide_next(turn: Turn, asked: m.NextRequest) -> m.NextReply | Refusal:
     worker, session = known
     if asked.call < max(session.last_call, worker.last_call):
         return Refusal("stale-call", f"call {asked.call} of {asked.worker} is older than {session.last_call}")
-    session.deadline_s = turn.now_s + turn.lease_s
+    session.deadline_s, session.heard_s = turn.now_s + turn.lease_s, turn.now_s
     is_granted = asked.call == worker.last_call
     is_answered = session.is_answered and asked.call == session.last_call
     session.last_call = asked.call
@@ -87,7 +87,7 @@ def decide_heartbeat(turn: Turn, asked: m.HeartbeatRequest) -> m.HeartbeatReply 
     if isinstance(known, Refusal):
         return known
     worker, session = known
-    session.deadline_s = turn.now_s + turn.lease_s
+    session.deadline_s, session.heard_s = turn.now_s + turn.lease_s, turn.now_s
     listed = frozenset(asked.running) | frozenset(asked.queued)
     _renew(turn, tuple(worker.leases & listed))
     session.queued = frozenset(asked.queued) & worker.leases

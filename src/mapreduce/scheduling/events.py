@@ -73,4 +73,32 @@ class RunsProbed:
     problem: str
 
 
-Event = Tick | WorkersGone | CancelRequested | PlanMade | JobBroken | Published | OutputsMissing | RunsProbed
+@dataclass(frozen=True, slots=True)
+class ReplicaKept:
+    """The coordinator has a whole copy of this attempt's run, with this digest of its content."""
+
+    run: AttemptId
+    digest: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicasBad:
+    """Copies of runs turned out to be gone or damaged."""
+
+    job: int
+    runs: tuple[AttemptId, ...]
+    problem: str
+
+
+Event = (
+    Tick
+    | WorkersGone
+    | CancelRequested
+    | PlanMade
+    | JobBroken
+    | Published
+    | OutputsMissing
+    | RunsProbed
+    | ReplicaKept
+    | ReplicasBad
+)

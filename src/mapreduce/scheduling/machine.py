@@ -82,6 +82,10 @@ def _dispatch(turn: Turn, event: Request | events.Event | r.AnyRecord) -> Reply:
             decide_outputs.decide_missing(turn, event)
         case events.RunsProbed():
             decide_outputs.decide_probed(turn, event)
+        case events.ReplicaKept():
+            turn.sessions.replicas[event.run] = event.digest
+        case events.ReplicasBad():
+            decide_outputs.decide_bad_replicas(turn, event)
         case r.Record():
             turn.emit(event)
             turn.sessions.forget_ended(turn.state)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mapreduce.protocol.messages import AttemptId, TaskKind
-from mapreduce.scheduling.state import State
+from mapreduce.scheduling.state import Job, State
+from mapreduce.scheduling.transitions import TaskState
 
 #: Weight of the newest task in the running mean of task durations.
 _MEAN_WEIGHT = 0.2
@@ -20,6 +21,8 @@ class Session:
     """One worker, as heard from in this incarnation."""
 
     deadline_s: float
+    heard_s: float
+    """When it called last."""
     last_call: int = 0
     is_answered: bool = False
     """The call `last_call` got its final answer: whoever waited for a task with it waits no more."""
@@ -40,6 +43,8 @@ class Sessions:
     """(job, map index) -> reduce attempts that could not read its run."""
     to_probe: set[int] = field(default_factory=set)
     """Jobs whose runs someone should look at."""
+    replicas: dict[AttemptId, int] = field(default_factory=dict)
+    """Runs of which the coordinator has a copy, with the digest of the copy (Peer shuffle)."""
     mean_s: dict[tuple[int, TaskKind], float] = field(default_factory=dict)
     """Running mean of task durations."""
     partition_bytes: dict[int, list[int]] = field(default_factory=dict)
@@ -57,7 +62,7 @@ class Sessions:
         """Sessions for a state that was just replayed: every lease gets its full time again."""
         made = cls()
         for worker in state.workers.values():
-            made.workers[worker.name] = Session(now_s + lease_s)
+            made.workers[worker.name] = Session(now_s + lease_s, now_s)
             for attempt in worker.leases:
                 made.deadlines_s[attempt] = now_s + lease_s
         return made
@@ -81,6 +86,13 @@ class Sessions:
         live = {attempt for worker in state.workers.values() for attempt in worker.leases}
         self.deadlines_s = {attempt: at_s for attempt, at_s in self.deadlines_s.items() if attempt in live}
 
+    def has_replica(self, job: Job, index: int) -> bool:
+        """The run that map `index` committed exists at the coordinator too."""
+        if not self.replicas or job.maps.state[index] != TaskState.COMMITTED:
+            return False
+        output = job.maps.output(index)
+        return self.replicas.get(output.id) == output.digest
+
     def learn_duration(self, job: int, kind: TaskKind, run_s: float) -> None:
         """Folds the duration of one finished task into the running mean."""
         known = self.mean_s.get((job, kind))
@@ -99,6 +111,7 @@ class Sessions:
         """The job is over."""
         self.reports = {key: seen for key, seen in self.reports.items() if key[0] != job}
         self.to_probe.discard(job)
+        self.replicas = {run: digest for run, digest in self.replicas.items() if run.job != job}
         self.partition_bytes.pop(job, None)
         self.kept_back_s = {key: until_s for key, until_s in self.kept_back_s.items() if key[0] != job}
         for key in [key for key in self.mean_s if key[0] == job]:

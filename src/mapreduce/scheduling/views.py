@@ -57,13 +57,20 @@ def status_list(state: State, sequence: int, resumed: Callable[[int], tuple[int,
     return m.StatusList(jobs=jobs, epoch=state.epoch, sequence=sequence)
 
 
-def runs_page(job: Job, start: int, limit: int, url_of: Callable[[int, m.AttemptId], str]) -> m.RunsPage:
+def runs_page(
+    job: Job,
+    start: int,
+    limit: int,
+    url_of: Callable[[int, m.AttemptId], str],
+    has_replica: Callable[[Job, int], bool] = lambda _job, _index: False,
+) -> m.RunsPage:
     """The runs that every reduce task of `job` has to read, from map index `start` on.
 
     Args:
         start: first map index of the page.
         limit: at most so many maps are looked at.
         url_of: (worker number, attempt) -> where to fetch the run; "" when it lies in the runs folder.
+        has_replica: (job, map index) -> whether the coordinator has a copy of its run.
     """
     table = job.maps
     end = min(table.count, start + limit)
@@ -74,5 +81,6 @@ def runs_page(job: Job, start: int, limit: int, url_of: Callable[[int, m.Attempt
         output = table.output(index)
         if output.has_file:
             url = url_of(table.out_worker[index], output.id)
-            runs.append(m.RunRef(map=output.id, bytes=output.bytes, digest=output.digest, url=url))
+            is_kept = has_replica(job, index)
+            runs.append(m.RunRef(map=output.id, bytes=output.bytes, digest=output.digest, url=url, has_replica=is_kept))
     return m.RunsPage(runs=tuple(runs), next=end if end < table.count else None)
