@@ -112,7 +112,7 @@ def serving(authority: Authority) -> Certificate:
 def stage(authority: Authority, serving: Certificate) -> Iterator[Stage]:
     listener = _Listener(("127.0.0.1", 0), _Handler)
     listener.told = Server()
-    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True).start()
     url = f"http://127.0.0.1:{listener.server_address[1]}"
     proxy = ApiProxy(url, authority.own.certificate, serving)
     proxy.start()
