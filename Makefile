@@ -30,7 +30,7 @@ lint: setup
 
 # Every check, then every test, on all cores but at most four; TESTS= gives pytest other arguments.
 test: lint
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal $(TESTS)
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup $(TESTS)
 
 # One suite of benchmarks as JSON: make bench SUITE=keys ARGS='--size-mib 64 --runs 3'
 SUITE ?= wordcount

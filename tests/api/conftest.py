@@ -1,0 +1,64 @@
+"""One API server with our resource for the whole tier, and a namespace for each test.
+
+The tier's tests stay together in one process of the test run (`--dist=loadgroup`), so that there is only one server.
+Without its programs they are skipped, or fail where REQUIRE_CLUSTER is 1; nothing is built here, as that takes minutes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from cluster import caching, gobuild, programs
+from cluster.controlplane import ControlPlane
+from cluster.errors import ClusterError
+from tests.support.kubeapi import KubeApi
+from tests.support.tree import ROOT
+
+DEFINITION = ROOT / "crds" / "mapreducejobs.mapreduce.dev.yaml"
+_numbers = itertools.count(1)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.xdist_group("api"))
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """etcd and kube-apiserver that know `MapReduceJob`."""
+    if reason := _missing():
+        if os.environ.get("REQUIRE_CLUSTER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with ControlPlane.running(tmp_path_factory.mktemp("plane")) as running:
+        KubeApi(running).create_definition(yaml.safe_load(DEFINITION.read_text(encoding="utf-8")))
+        yield running
+
+
+@pytest.fixture(scope="session")
+def api(plane: ControlPlane) -> KubeApi:
+    """Plain calls of that server."""
+    return KubeApi(plane)
+
+
+@pytest.fixture
+def namespace(api: KubeApi) -> str:
+    """A namespace of the test's own. It stays: without controllers a namespace does not go away."""
+    name = f"test-{next(_numbers)}"
+    api.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    return name
+
+
+def _missing() -> str:
+    """Why there can be no control plane here; empty when there can."""
+    build = "run `python3 cluster/build.py --only api`"
+    try:
+        entries = {gobuild.entry_of(programs.unit_of(name)) for name in ("etcd", "kube-apiserver", "kubectl")}
+    except (ClusterError, OSError) as error:
+        return f"the API server's programs cannot be found: {error}"
+    absent = sorted(entry for entry in entries if not (caching.cache_root() / entry).is_dir())
+    return f"{', '.join(absent)} is not built: {build}" if absent else ""

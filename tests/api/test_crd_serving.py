@@ -1,0 +1,13 @@
+"""What a real API server makes of the resource: subresources, columns, selectors, explanations."""
+
+from __future__ import annotations
+
+from tests.support.kubeapi import KubeApi
+
+
+def test_the_server_accepts_the_definition_and_its_rules(api: KubeApi) -> None:
+    definition = api.call("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/mapreducejobs.mapreduce.dev")
+    conditions = {found["type"]: found["status"] for found in definition["status"]["conditions"]}
+    assert conditions["Established"] == "True"
+    assert conditions["NamesAccepted"] == "True"
+    assert "NonStructuralSchema" not in conditions
