@@ -15,7 +15,7 @@ import msgspec
 
 from mapreduce.protocol import messages as m
 from mapreduce.protocol import wire
-from mapreduce_worker.agent.actions import Action, CancelAttempt, Exit, StartAttempt, WithdrawAttempt
+from mapreduce_worker.agent.actions import Action, CancelAttempt, CommitAccepted, Exit, StartAttempt, WithdrawAttempt
 from mapreduce_worker.agent.pace import SessionSettings
 from mapreduce_worker.agent.session import Session
 from mapreduce_worker.executor.failures import failure_of
@@ -216,6 +216,8 @@ class SimWorker:
                     if attempt is not None and not attempt.is_running:
                         self._end(action.id)
                         self.session.withdrawn(action.id, self._now_s())
+                case CommitAccepted():
+                    continue  # runs are on a volume that all share
                 case Exit():
                     self.sim.exits[self.name] = action
                     self.sim.loop.kill(self.program)

@@ -10,7 +10,7 @@ import pytest
 from mapreduce.errors import CorruptRun, InvalidUserCode, TaskFailed
 from mapreduce.model import Code
 from mapreduce.protocol.messages import AttemptId, Failure, LostRun
-from mapreduce_worker.agent.processes import describe_exit
+from mapreduce_worker.agent.executors import describe_exit
 from mapreduce_worker.agent.serve import parse_range
 from mapreduce_worker.executor.failures import failure, failure_of, in_users_names
 

@@ -1,7 +1,7 @@
 """`python -m mapreduce_worker`: reads the command line, starts an agent, ends with its exit code.
 
-0 no work is left, 2 wrong usage, 3 no coordinator for longer than --reconnect-s, 143 told to end. The executors are
-started before anything else is imported, so that both sides come up at the same time.
+0 no work is left, 2 wrong usage, 3 no coordinator for longer than --reconnect-s, 143 told to end. Executors beside this
+process are started before anything else is imported, so that both sides come up at the same time.
 """
 
 from __future__ import annotations
@@ -14,16 +14,21 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mapreduce_worker.agent.processes import ExecutorProcess, SocketFolder, slot_folder, start_executor
+from mapreduce_worker.agent.processes import LocalExecutors
 
 if TYPE_CHECKING:
     from mapreduce.protocol.endpoint import Endpoint
     from mapreduce_worker.agent.agent import Agent
+    from mapreduce_worker.agent.executors import Executor, Executors
+    from mapreduce_worker.agent.places import WorkFolder
     from mapreduce_worker.agent.settings import AgentSettings
 
 EXIT_USAGE = 2
 EXIT_FAILED = 3
 EXIT_TERMINATED = 143
+#: Executors in a container of their own are another user of the same group.
+_SHARED_UMASK = 0o007
+_GRACE_S = {False: 2.0, True: 20.0}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,29 +39,34 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--slots {given.slots}: give a number from 1 to 1024.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     worker = _worker_name(given.name)
-    executors: list[ExecutorProcess] = []
+    started: list[Executor] = []
     try:
         scratch = _scratch(given.scratch, worker)
-        sockets = SocketFolder(scratch)
-        executors += (start_executor(sockets, slot_folder(scratch, index)) for index in range(given.slots))
-        return _run(given, worker, scratch, sockets, executors)
+        executors: Executors
+        if given.executors is None:
+            executors = LocalExecutors(scratch)
+            started += (executors.start(index) for index in range(given.slots))
+        else:
+            from mapreduce_worker.agent.remote import RemoteExecutors
+
+            os.umask(_SHARED_UMASK)
+            executors = RemoteExecutors(given.executors)
+        return _run(given, worker, scratch, executors, started)
     except OSError as error:
         sys.stderr.write(f"The worker cannot go on: {error}\n")
         return EXIT_FAILED
     finally:
-        for executor in executors:
+        for executor in started:
             executor.end()
 
 
-def _run(
-    given: argparse.Namespace, worker: str, scratch: Path, sockets: SocketFolder, executors: list[ExecutorProcess]
-) -> int:
+def _run(given: argparse.Namespace, worker: str, scratch: Path, executors: Executors, started: list[Executor]) -> int:
     from mapreduce.errors import UsageError
     from mapreduce_worker.agent.agent import Agent
     from mapreduce_worker.agent.jobs import remove_tree
 
     try:
-        agent = Agent(_settings(given, worker, scratch), sockets, executors)
+        agent = Agent(_settings(given, worker, scratch), executors, started)
         signal.signal(signal.SIGTERM, lambda *_: agent.ask_to_end())
         _end_with_any_thread(agent)
         # of a worker that was started by another process Ctrl-C is that process's business
@@ -96,8 +106,18 @@ def _parser() -> argparse.ArgumentParser:
         "--reconnect-s", type=float, default=600.0, metavar="S", help="wait so long for a coordinator (default: 600)"
     )
     parser.add_argument(
-        "--grace-s", type=float, default=2.0, metavar="S", help="let tasks run on so long after SIGTERM (default: 2)"
+        *("--grace-s",),
+        type=float,
+        metavar="S",
+        help="let tasks run on so long after SIGTERM (default: 2; with --executors 20)",
     )
+    parser.add_argument(
+        "--executors", type=Path, metavar="DIR", help="executors are in a container beside this one; sockets lie here"
+    )
+    folder = "EXECUTORS_PATH=AGENTS_PATH"
+    parser.add_argument("--work", metavar=folder, help="folder that those executors write to; files are moved from it")
+    parser.add_argument("--output-work", metavar=folder, help="the same for outputs, if they lie on another volume")
+    parser.add_argument("--secrets", type=Path, metavar="DIR", help="headers for inputs by URL, as DIR/INDEX/HEADER")
     parser.add_argument("--serve-host", default="127.0.0.1", metavar="ADDRESS", help="serve runs here (Peer shuffle)")
     parser.add_argument("--serve-port", type=int, default=0, metavar="PORT", help="and on this port (default: any)")
     parser.add_argument("--serve-url", default="", metavar="URL", help="address of the run server for other workers")
@@ -115,11 +135,26 @@ def _settings(given: argparse.Namespace, worker: str, scratch: Path) -> AgentSet
         slots=given.slots,
         parent_descriptor=given.parent_fd,
         reconnect_s=given.reconnect_s,
-        grace_s=given.grace_s,
+        grace_s=given.grace_s if given.grace_s is not None else _GRACE_S[given.executors is not None],
+        work=_work_folder("--work", given.work),
+        output_work=_work_folder("--output-work", given.output_work),
+        secrets=given.secrets,
         serve_host=given.serve_host,
         serve_port=given.serve_port,
         serve_url=given.serve_url.rstrip("/"),
     )
+
+
+def _work_folder(option: str, text: str | None) -> WorkFolder | None:
+    from mapreduce.errors import UsageError
+    from mapreduce_worker.agent.places import WorkFolder
+
+    if text is None:
+        return None
+    executor, separator, agent = text.partition("=")
+    if not separator or not executor.startswith("/") or not agent.startswith("/"):
+        raise UsageError(f"{option} {text}: give two absolute paths of one folder, EXECUTORS_PATH=AGENTS_PATH.")
+    return WorkFolder(executor.rstrip("/"), agent.rstrip("/"))
 
 
 def _endpoint(given: argparse.Namespace) -> Endpoint:

@@ -35,7 +35,7 @@ ReadBlocks = Callable[[MapWork], Iterator[RecordBlock]]
 
 
 def _read_blocks(work: MapWork) -> Iterator[RecordBlock]:
-    return read_split(work.split, work.input)
+    return read_split(work.split, work.input, paths=work.input_paths)
 
 
 def run_map(work: MapWork, *, kernel: Kernel = PYTHON_KERNEL, read: ReadBlocks = _read_blocks) -> TaskOutput:

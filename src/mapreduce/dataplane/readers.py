@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,8 +37,10 @@ class ReadLimits:
 _LIMITS: Final = ReadLimits()
 
 
-def read_split(split: Split, source: Input, limits: ReadLimits = _LIMITS) -> Iterator[Block]:
-    """All records of a split, file by file.
+def read_split(
+    split: Split, source: Input, limits: ReadLimits = _LIMITS, *, paths: Sequence[str] = ()
+) -> Iterator[Block]:
+    """All records of a split, file by file; from copies at `paths` if there are any, called by their own names.
 
     Raises `TaskFailed("input")` naming file and place: missing, changed, cut short, corrupt, malformed, or a record too
     long.
@@ -53,8 +55,8 @@ def read_split(split: Split, source: Input, limits: ReadLimits = _LIMITS) -> Ite
             read = _read_csv
         case "files":
             read = _read_file
-    for part in split.files:
-        with sources.opened(part) as handle:
+    for part, path in zip(split.files, paths or (part.path for part in split.files), strict=True):
+        with sources.opened(part, path) as handle:
             yield from read(handle, part, source.encoding, limits)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import msgspec
+
 from mapreduce.dataplane.decompression import decompressed
 from mapreduce.dataplane.inputs import COMPRESSED_SUFFIXES
 from mapreduce.errors import TaskFailed
@@ -23,14 +25,16 @@ _RUN_AGAIN: Final = "Run the job again on input that stays as it is."
 
 
 @contextmanager
-def opened(part: FileRange) -> Iterator[int]:
+def opened(part: FileRange, path: str = "") -> Iterator[int]:
     """A file descriptor of a planned file, checked against the plan at the start and at the end.
 
-    Raises `TaskFailed`.
+    It is opened at `path`, if that is given: a copy, whose times say nothing. Raises `TaskFailed`.
     """
+    if path and path != part.path:
+        part = msgspec.structs.replace(part, mtime_ns=0)
     try:
         # Without O_NONBLOCK the open of a FIFO that took the file's place would wait for ever.
-        handle = os.open(part.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path or part.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise _unreadable(part.path, error) from None
     try:

@@ -106,6 +106,8 @@ class MapWork:
     header: RunHeader
     trace: RecordTrace | None = None
     """Where to write each record's place before it is mapped; slower, for the retry after an unexplained death."""
+    input_paths: Sequence[str] = ()
+    """Local copies of the split's files, one for each; empty: they lie at their paths. Records never show them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,13 @@ class WithdrawAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitAccepted:
+    """The attempt's output is its task's now."""
+
+    id: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     """The worker is over."""
 
@@ -37,8 +44,9 @@ class Exit:
     reason: str
 
 
-Action = StartAttempt | CancelAttempt | WithdrawAttempt | Exit
+Action = StartAttempt | CancelAttempt | WithdrawAttempt | CommitAccepted | Exit
 
 EXIT_DONE: Final = 0
+EXIT_UNUSABLE: Final = 2
 EXIT_UNREACHABLE: Final = 3
 EXIT_TERMINATED: Final = 143

@@ -18,12 +18,22 @@ from typing import Final, assert_never
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import WorkerClient
 from mapreduce.protocol.messages import Assignment, AttemptId, Commit, Fail, Failure, Finished, Release, TaskOutput
-from mapreduce_worker.agent.actions import EXIT_TERMINATED, Action, CancelAttempt, Exit, StartAttempt, WithdrawAttempt
+from mapreduce_worker.agent.actions import (
+    EXIT_TERMINATED,
+    EXIT_UNUSABLE,
+    Action,
+    CancelAttempt,
+    CommitAccepted,
+    Exit,
+    StartAttempt,
+    WithdrawAttempt,
+)
 from mapreduce_worker.agent.calls import Caller, Heart, SharedSession, say
+from mapreduce_worker.agent.executors import Executor, Executors
+from mapreduce_worker.agent.handing import HandingOver
 from mapreduce_worker.agent.jobs import JobStore, Prepared, remove_tree
 from mapreduce_worker.agent.lanes import Lane
 from mapreduce_worker.agent.preparing import Preparer
-from mapreduce_worker.agent.processes import ExecutorProcess, SocketFolder, slot_folder
 from mapreduce_worker.agent.serve import RunServer
 from mapreduce_worker.agent.session import Session
 from mapreduce_worker.agent.settings import AgentSettings
@@ -38,12 +48,12 @@ class Agent:
 
     Args:
         settings: what it was told at its start.
-        sockets: folder of the sockets between it and its executors.
-        executors: those that were started before this object was made, one for each slot.
+        executors: where executors come from.
+        started: those that were started before this object was made: one for each slot, or none.
     """
 
-    def __init__(self, settings: AgentSettings, sockets: SocketFolder, executors: Sequence[ExecutorProcess]) -> None:
-        self._settings = settings
+    def __init__(self, settings: AgentSettings, executors: Executors, started: Sequence[Executor] = ()) -> None:
+        self._settings, self._executors = settings, executors
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
         self._posted: deque[Callable[[], None]] = deque()
@@ -51,15 +61,20 @@ class Agent:
         self._exit_code: int | None = None
         self._leave_by_s: float | None = None
         self._last_word_by_s: float | None = None
+        self._has_been_asked_to_end = False
+        self._has_met_coordinator = False
+        self._host_away_since_s: float | None = None
+        self._turned_s = time.monotonic()
         self._slots = [
-            Slot(self, settings, sockets, slot_folder(settings.scratch, index), process)
-            for index, process in enumerate(executors)
+            Slot(self, settings, executors, index, started[index] if index < len(started) else None)
+            for index in range(settings.slots)
         ]
         self._server = RunServer(
             settings.serve_host,
             settings.serve_port,
             settings.scratch / "runs",
             lambda: settings.endpoint.token("worker"),
+            self._is_alive,
         )
         self._shared = SharedSession(
             Session(
@@ -71,7 +86,8 @@ class Agent:
                 settings=settings.session,
             )
         )
-        self._store = JobStore(WorkerClient(settings.endpoint), self._shared.token, settings.scratch)
+        self._store = JobStore(WorkerClient(settings.endpoint), self._shared.token, settings)
+        self._handing_over = HandingOver(settings.endpoint, self._shared.token, holds=self._holds, done=self._conclude)
         self._preparer = Preparer(self._store, holds=self._holds, done=self._prepared)
         self._log_lane = Lane("logs")
         self._log_client = WorkerClient(settings.endpoint, deadline_s=_LOG_DEADLINE_S)
@@ -79,8 +95,7 @@ class Agent:
     def run(self) -> int:
         """Work until the end; returns the exit code."""
         self._listen()
-        Caller(self._shared, self._settings.endpoint, self._post_actions).start()
-        Heart(self._shared, self._settings.endpoint, self._post_actions).start()
+        self._mind_host()
         try:
             while self._exit_code is None:
                 self._turn()
@@ -90,7 +105,8 @@ class Agent:
 
     def ask_to_end(self) -> None:
         """What SIGTERM means; from a signal handler. Asked twice, it does not wait for anything."""
-        self._post(self._begin_to_leave if self._leave_by_s is None else self._end_now)
+        self._post(self._end_now if self._has_been_asked_to_end else self._begin_to_leave)
+        self._has_been_asked_to_end = True
 
     # ----------------------------------------------------------------------------------------------------- main loop
 
@@ -101,6 +117,9 @@ class Agent:
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._on_wake)
         if self._settings.parent_descriptor is not None:
             self._selector.register(self._settings.parent_descriptor, selectors.EVENT_READ, self._on_parent)
+        self._executors.attach(self)
+        if self._settings.serve_port:
+            self._server.start()
 
     def _turn(self) -> None:
         is_busy = any(slot.needs_ticks for slot in self._slots)
@@ -108,10 +127,47 @@ class Agent:
             key.data(ready)
         while self._posted:
             self._posted.popleft()()
+        self._turned_s = time.monotonic()
+        self._mind_host()
         self._feed()
         for slot in self._slots:
             slot.tick()
         self._go_on_leaving()
+
+    def _mind_host(self) -> None:
+        """Meet the coordinator once executors can be started; take nothing while they cannot."""
+        if self._executors.problem:
+            say(self._executors.problem)
+            self._exit_code = EXIT_UNUSABLE
+            return
+        if self._executors.is_ready:
+            if not self._has_met_coordinator:
+                self._has_met_coordinator = True
+                Caller(self._shared, self._settings.endpoint, self._post_actions).start()
+                Heart(self._shared, self._settings.endpoint, self._post_actions).start()
+            elif self._host_away_since_s is not None:
+                say("the container of the executors is back")
+                with self._shared.changed:
+                    self._shared.session.resume()
+                    self._shared.changed.notify()
+            self._host_away_since_s = None
+        elif self._has_met_coordinator:
+            self._mind_absence(time.monotonic())
+
+    def _mind_absence(self, now_s: float) -> None:
+        if self._host_away_since_s is None:
+            say("the container of the executors has gone; waiting for it to come back")
+            self._host_away_since_s = now_s
+            with self._shared.changed:
+                self._shared.session.pause()
+        elif now_s - self._host_away_since_s >= self._settings.host_away_s:
+            with self._shared.changed:
+                actions = self._shared.session.give_back()
+            self._carry_out(actions)
+
+    def _is_alive(self) -> bool:
+        """Whether the main loop turns; from any thread."""
+        return time.monotonic() - self._turned_s < self._settings.stuck_s
 
     def _feed(self) -> None:
         while self._ready:
@@ -159,6 +215,7 @@ class Agent:
     def _clean_up(self) -> None:
         for slot in self._slots:
             slot.close()
+        self._executors.close()
         self._server.close()
         remove_tree(self._settings.scratch)
 
@@ -175,6 +232,8 @@ class Agent:
                             slot.cancel(attempt)
                 case WithdrawAttempt(attempt):
                     self._withdraw(attempt)
+                case CommitAccepted(attempt):
+                    self._handing_over.keep_replica(attempt)
                 case Exit(code, reason):
                     say(f"ends: {reason}")
                     self._exit_code = code
@@ -217,6 +276,9 @@ class Agent:
             return
         if outcome.job.is_peer:
             self._server.start()
+        if outcome.job.is_by_coordinator:
+            with self._shared.changed:
+                self._shared.session.keeps_runs = True
         self._ready.append(outcome)
 
     # ----------------------------------------------------------------------------------------------- as owner of slots
@@ -241,17 +303,11 @@ class Agent:
     def attempt_ended(self, work: Prepared, outcome: TaskOutput | Failure, run_s: float, log: bytes) -> None:
         """An executor has ended it, or ended over it."""
         attempt = work.assignment.id
-        self._store.forget_attempt(work.job, work.assignment)
-        result: Finished
-        if isinstance(outcome, TaskOutput):
-            result = Commit(id=attempt, output=outcome, run_s=run_s)
+        self._store.forget_attempt(work.job, attempt)
+        if self._handing_over.is_needed(work.job, outcome):
+            self._handing_over.take(work.job, attempt, outcome, run_s, log)
         else:
-            result = Fail(id=attempt, failure=outcome, run_s=run_s)
-            log += _as_log(outcome)
-        if log:
-            self._log_lane.put(lambda: self._upload_and_report(result, log))
-        else:
-            self._report(result)
+            self._conclude(attempt, outcome, run_s, log)
 
     def attempts_returned(self, work: list[Prepared]) -> None:
         """They go first again."""
@@ -269,6 +325,19 @@ class Agent:
         if self._ready:
             work = self._ready.popleft()
             self.attempt_ended(work, failure, 0.0, b"")
+
+    def _conclude(self, attempt: AttemptId, outcome: TaskOutput | Failure, run_s: float, log: bytes) -> None:
+        """Report what became of an attempt, its log first. From any thread."""
+        result: Finished
+        if isinstance(outcome, TaskOutput):
+            result = Commit(id=attempt, output=outcome, run_s=run_s)
+        else:
+            result = Fail(id=attempt, failure=outcome, run_s=run_s)
+            log += _as_log(outcome)
+        if log:
+            self._log_lane.put(lambda: self._upload_and_report(result, log))
+        else:
+            self._report(result)
 
     def _upload_and_report(self, result: Finished, log: bytes) -> None:
         """In the thread of uploads. A log that cannot be stored is not worth a result."""
@@ -305,7 +374,8 @@ class Agent:
         if now_s >= self._leave_by_s and self._last_word_by_s is None:
             self._last_word_by_s = now_s + self._settings.last_word_s
             self._release(unfinished)
-        if not held or (self._last_word_by_s is not None and now_s >= self._last_word_by_s):
+        is_over = not held and not self._handing_over.pending_replicas
+        if is_over or (self._last_word_by_s is not None and now_s >= self._last_word_by_s):
             self._end_now()
 
     def _release(self, attempts: tuple[AttemptId, ...]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from mapreduce import model
 from mapreduce.model import MIB
 from mapreduce.protocol.messages import Failure
-from mapreduce_worker.agent.processes import describe_exit
+from mapreduce_worker.agent.executors import Ending
 from mapreduce_worker.executor.failures import failure, in_users_names
 
 if TYPE_CHECKING:
@@ -28,9 +28,14 @@ _NOT_THE_USERS: Final = (
 )
 
 
-def crash(work: Prepared, exit_code: int, log: bytes) -> Failure:
+def crash(work: Prepared, ending: Ending, log: bytes) -> Failure:
     """The executor died by itself."""
-    return _ended(work, "crash", f"The executor {describe_exit(exit_code)} while it ran this attempt.", log)
+    message = f"The executor {ending} while it ran this attempt."
+    if ending.is_vanished:
+        message += " The container was probably out of memory: see its limit in workers.podTemplate."
+    if ending.is_out_of_memory:
+        message += " Raise its limit in workers.podTemplate, or lower workers.slots or workers.memoryBudgetBytes."
+    return _ended(work, "memory" if ending.is_out_of_memory else "crash", message, log)
 
 
 def timed_out(work: Prepared, log: bytes) -> Failure:
@@ -44,13 +49,15 @@ def timed_out(work: Prepared, log: bytes) -> Failure:
     )
 
 
-def memory_exceeded(work: Prepared, used_bytes: int, limit_bytes: int) -> Failure:
-    """The executor outgrew its memory."""
+def memory_exceeded(work: Prepared, used_bytes: int, limit_bytes: int, *, is_containers: bool = False) -> Failure:
+    """The executor outgrew its memory; `is_containers`: the limit is its part of what its container may use."""
+    setting = "workers.memoryLimitBytes sets it."
+    if is_containers:
+        setting = "The memory limit of the executors' container (workers.podTemplate) sets it, shared by its slots."
     return _ended(
         work,
         "memory",
-        f"The attempt used {used_bytes // MIB} MiB of memory, the limit is {limit_bytes // MIB} MiB. "
-        f"workers.memoryLimitBytes sets it.",
+        f"The attempt used {used_bytes // MIB} MiB of memory, the limit is {limit_bytes // MIB} MiB. {setting}",
         b"",
     )
 
@@ -62,16 +69,26 @@ def start_failed(problem: str, said: bytes) -> Failure:
 
 
 def _ended(work: Prepared, failure_class: str, message: str, log: bytes) -> Failure:
-    from mapreduce.dataplane.tracing import read_trace
-
     assignment = work.assignment
-    record = read_trace(work.job.trace(assignment)) if assignment.is_traced else ""
+    record = _traced(work) if assignment.is_traced else ""
     if not record and assignment.id.kind == "map" and not assignment.is_traced:
         message += " The next attempt notes each record before it runs it, so that the one at fault can be named."
     told = failure(
         failure_class, message, trace=_last_words(log, is_asked_for=failure_class == "timeout"), record=record
     )
     return in_users_names(told, work.job.code_folder, work.job.definition.spec.code)
+
+
+def _traced(work: Prepared) -> str:
+    """The record that the attempt noted last."""
+    from mapreduce.dataplane.tracing import read_trace
+    from mapreduce_worker.agent.handover import take_trace
+
+    places, attempt = work.job.places, work.assignment.id
+    made = places.trace_made(attempt)
+    if places.is_separate:
+        made = take_trace(made, places.fetched / f"{attempt.stem}.trace")
+    return read_trace(made)
 
 
 def _last_words(log: bytes, *, is_asked_for: bool) -> str:

@@ -14,7 +14,9 @@ from typing import Final
 
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import WorkerClient
-from mapreduce.protocol.messages import Assignment, JobDefinition, LostRun, RunRef
+from mapreduce.protocol.messages import Assignment, AttemptId, JobDefinition, LostRun, RunRef
+from mapreduce_worker.agent.places import Places, plan_places
+from mapreduce_worker.agent.settings import AgentSettings
 from mapreduce_worker.executor.messages import Source
 
 _MAX_REPORTED: Final = 1_000
@@ -36,25 +38,29 @@ class JobFiles:
 
     definition: JobDefinition
     code_folder: Path
-    runs_folder: Path
-    """Where map attempts write their runs: the job's own folder, or this worker's in Peer mode."""
-    fetched_folder: Path
-    """Where runs of other workers are put (Peer)."""
+    places: Places
 
     @property
     def is_peer(self) -> bool:
         """Whether runs stay with the worker that made them."""
-        return self.definition.spec.storage.shuffle == "Peer"
+        return self.definition.spec.storage.shuffle == "Peer" or self.is_by_coordinator
+
+    @property
+    def is_by_coordinator(self) -> bool:
+        """Whether this worker shares no volume with the coordinator: inputs and outputs travel by calls."""
+        return self.definition.data == "coordinator"
 
     def target(self, assignment: Assignment) -> str:
-        """The file that an attempt writes. A str: there may be thousands a second, and a Path takes long to make."""
-        if assignment.id.kind == "map" and self.definition.partitions:
-            return f"{self.runs_folder}/{assignment.id.stem}.run"
-        return f"{self.definition.attempts_dir}/{assignment.id.stem}.out"
+        """The file that an attempt writes, for its executor."""
+        return self.places.target(assignment, self.definition.partitions)
 
-    def trace(self, assignment: Assignment) -> Path:
-        """The file of an attempt's record trace."""
-        return Path(self.definition.trace_dir) / f"{assignment.id.stem}.trace"
+    def made(self, attempt: AttemptId) -> str:
+        """The same file, for the agent."""
+        return self.places.made(attempt, self.definition.partitions)
+
+    def final(self, attempt: AttemptId) -> str:
+        """Where it has to be before its commit; empty: at the coordinator."""
+        return self.places.final(attempt, self.definition.partitions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +70,18 @@ class Prepared:
     assignment: Assignment
     job: JobFiles
     sources: tuple[Source, ...] = ()
+    inputs: tuple[str, ...] = ()
+    """Where the split's files were fetched to, one for each; empty: they lie at their paths."""
 
 
 class JobStore:
     """Definitions and code of jobs, fetched once; lists of runs, fetched when an attempt needs one."""
 
-    def __init__(self, client: WorkerClient, session: Callable[[], str], scratch: Path) -> None:
-        self._client, self._session, self._scratch = client, session, scratch
+    def __init__(self, client: WorkerClient, session: Callable[[], str], settings: AgentSettings) -> None:
+        self._client, self._session, self._settings = client, session, settings
+        self._scratch = settings.scratch
         self._jobs: dict[int, JobFiles] = {}
+        self._fetched: set[AttemptId] = set()
         self._runs: tuple[int, float, list[RunRef]] | None = None
 
     def known(self, job: int) -> JobFiles | None:
@@ -84,13 +94,9 @@ class JobStore:
         if found is None:
             definition = self._client.definition(self._session(), number)
             code = self._open_code(definition.code)
-            is_peer = definition.spec.storage.shuffle == "Peer"
-            found = JobFiles(
-                definition=definition,
-                code_folder=code,
-                runs_folder=self.served_folder / str(number) if is_peer else Path(definition.runs_dir),
-                fetched_folder=self._scratch / "fetched" / str(number),
-            )
+            settings = self._settings
+            places = plan_places(definition, self._scratch, settings.work, settings.output_work)
+            found = JobFiles(definition=definition, code_folder=code, places=places)
             self._forget_before(number)
             self._jobs[number] = found
         return found
@@ -116,14 +122,16 @@ class JobStore:
             )
         from mapreduce_worker.agent.fetch import fetch_runs
 
-        folder = job.fetched_folder / assignment.id.stem
+        self._fetched.add(assignment.id)
+        folder = job.places.fetched / assignment.id.stem
         own = self.served_folder / str(assignment.id.job)
         return fetch_runs(runs, assignment.id.index, into=folder, own=own, token=self._session())
 
-    def forget_attempt(self, job: JobFiles, assignment: Assignment) -> None:
+    def forget_attempt(self, job: JobFiles, attempt: AttemptId) -> None:
         """Remove what was fetched for an attempt that is over."""
-        if job.is_peer and assignment.id.kind == "reduce":
-            remove_tree(job.fetched_folder / assignment.id.stem)
+        if attempt in self._fetched:
+            self._fetched.discard(attempt)
+            remove_tree(job.places.fetched / attempt.stem)
 
     def _open_code(self, digest: str) -> Path:
         folder = self._scratch / "code"

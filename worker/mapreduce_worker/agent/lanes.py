@@ -18,13 +18,16 @@ class Lane:
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._has_started = False
+        self._starting = threading.Lock()
 
     def put(self, job: Callable[[], None]) -> None:
-        """Do this after what was given before. The thread starts with the first job."""
+        """Do this after what was given before; from any thread. Its own starts with the first job."""
         self._jobs.put(job)
         if not self._has_started:
-            self._has_started = True
-            self._thread.start()
+            with self._starting:
+                if not self._has_started:
+                    self._thread.start()
+                    self._has_started = True
 
     def _run(self) -> None:
         while True:

@@ -17,7 +17,7 @@ from mapreduce_worker.agent.lanes import Backoff, Lane
 from mapreduce_worker.executor.failures import failure
 
 #: Refusals that go away: the coordinator is starting, a map is being made again, or this worker has to register again.
-_PASSING: Final = frozenset({408, 409, 429, 500, 502, 503, 504})
+PASSING: Final = frozenset({408, 409, 429, 500, 502, 503, 504})
 
 
 class Preparer:
@@ -57,7 +57,7 @@ class Preparer:
             except (Unreachable, Unauthorized):
                 time.sleep(backoff.next_pause_s())
             except Refusal as error:
-                if error.status not in _PASSING:
+                if error.status not in PASSING:
                     problem = f"The coordinator refuses what {assignment.id} needs: {error}"
                     self._done(assignment, failure("system", problem))
                     return

@@ -1,21 +1,20 @@
-"""Executors as operating system processes: started with a filtered environment, measured, ended with their children.
+"""Executors as children of this agent: started with a filtered environment, each with the socket on which it calls.
 
-What they are told and what they answer is `slot`.
+What they are told and what they answer is `slot`; the process itself is `executor.children`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
 from mapreduce.privatefolders import LINK_NAME, make_private_folder
 from mapreduce.userenvironment import user_environment
+from mapreduce_worker.agent.executors import Ending, Watcher
+from mapreduce_worker.executor.children import ABORT_S, Child, slot_folder_name
 
 #: Longest path of a Unix socket on all systems we run on.
 _MAX_SOCKET_PATH: Final = 100
@@ -57,38 +56,55 @@ class SocketFolder:
         return make_private_folder(self._preferred, Path(parent if is_short else "/tmp"))  # noqa: S108 - private
 
 
-def start_executor(sockets: SocketFolder, temporary: Path) -> ExecutorProcess:
-    """Start an executor whose temporary files go to a folder of its own. Raises `OSError`."""
-    temporary.mkdir(parents=True, exist_ok=True)
-    return ExecutorProcess(sockets, user_environment(os.environ, temporary=str(temporary)))
+def listen_at(path: Path) -> socket.socket:
+    """A socket that listens there, without blocking."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        listener.listen(1)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
-def slot_folder(scratch: Path, index: int) -> Path:
-    """The folder of one slot's temporary files."""
-    return scratch / f"slot-{index}"
+class LocalExecutors:
+    """Executors beside the agent, as its children; each slot's temporary files lie in a folder below `scratch`."""
+
+    is_ready: Final = True
+    memory_bytes: Final = 0
+    problem: Final = ""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch, self._sockets = scratch, SocketFolder(scratch)
+
+    def attach(self, watcher: Watcher) -> None:
+        """Nothing concerns all of them."""
+
+    def start(self, slot: int, *, data_limit_bytes: int = 0) -> LocalExecutor:
+        """Start one for this slot. Raises `OSError`."""
+        temporary = self._scratch / slot_folder_name(slot)
+        temporary.mkdir(parents=True, exist_ok=True)
+        return LocalExecutor(self._sockets, temporary, data_limit_bytes=data_limit_bytes)
+
+    def close(self) -> None:
+        """Nothing is left."""
 
 
-class ExecutorProcess:
+class LocalExecutor:
     """A started executor and the listening socket on which it will call."""
 
-    def __init__(self, sockets: SocketFolder, environment: dict[str, str]) -> None:
+    def __init__(self, sockets: SocketFolder, temporary: Path, *, data_limit_bytes: int = 0) -> None:
         self._sockets, self._path = sockets, sockets.next_path()
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(str(self._path))
-        self.listener.listen(1)
-        self.listener.setblocking(False)
-        command = [sys.executable, "-P", "-m", "mapreduce_worker.executor", "--socket", str(self._path)]
+        self.temporary = str(temporary)
+        self.listener = listen_at(self._path)
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module by our own interpreter
-                [*command, "--parent-pid", str(os.getpid())],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in a terminal does not reach it; its children end with it
-            )
+            environment = user_environment(os.environ, temporary=self.temporary)
+            self._child = Child(str(self._path), environment, data_limit_bytes=data_limit_bytes)
         except OSError:
             self.stop_listening()
             raise
-        self.pid = self._process.pid
 
     def stop_listening(self) -> None:
         """The executor has called, or never will."""
@@ -96,69 +112,24 @@ class ExecutorProcess:
         self._sockets.give_back(self._path)
 
     def has_ended(self) -> bool:
-        """Whether it is over. It stays to be reaped by `end`, where the system can look without reaping."""
-        if hasattr(os, "waitid"):
-            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        return self._process.poll() is not None
+        """Whether it is over."""
+        return self._child.has_ended()
 
-    def end(self) -> int:
-        """Kill it with all that it started; returns how it ended. Ending it twice is the same."""
-        if self._process.returncode is not None:
-            return self._process.returncode
-        # the group may outlive its leader; it is ended before the leader is reaped, which makes the id free again
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self.stop_listening()
-        return self._process.wait()
+    def end(self) -> Ending:
+        """Kill it with all that it started. Ending it twice is the same."""
+        return self.end_after(0.0)
 
-    def end_after(self, seconds: float) -> int:
+    def end_after(self, seconds: float) -> Ending:
         """Give it this long to end by itself, then `end` it with all that it started."""
-        _await_exit(self.pid, timeout_s=seconds)
-        return self.end()
+        code = self._child.end_after(seconds) if seconds else self._child.end()
+        self.stop_listening()
+        return Ending(code)
 
-    def abort(self) -> int:
+    def abort(self) -> Ending:
         """End it so that it first prints where each thread is."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGABRT)
-        return self.end_after(0.3)
+        self._child.ask_for_last_words()
+        return self.end_after(ABORT_S)
 
-
-def private_bytes(pid: int) -> int:
-    """Memory that a process has for itself (anonymous, resident); 0 where the system does not tell."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_bytes()
-    except OSError:
-        return 0
-    _, found, rest = status.partition(b"\nRssAnon:")
-    if not found:
-        return 0
-    return int(rest.split(None, 1)[0]) * 1024
-
-
-def describe_exit(code: int) -> str:
-    """How a process ended, in words."""
-    if code >= 0:
-        return f"ended by itself with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    meaning = {
-        signal.SIGSEGV: " (a crash in compiled code)",
-        signal.SIGKILL: " (by the system, often for want of memory, or by hand)",
-        signal.SIGABRT: " (compiled code gave up)",
-    }.get(signal.Signals(-code) if name.startswith("SIG") else signal.SIGTERM, "")
-    return f"was killed by {name}{meaning}"
-
-
-def _await_exit(pid: int, *, timeout_s: float) -> None:
-    """Wait until `pid` has ended, leaving it to be reaped."""
-    import select
-
-    if hasattr(os, "pidfd_open"):
-        with contextlib.suppress(OSError):
-            descriptor = os.pidfd_open(pid)
-            try:
-                select.select([descriptor], [], [], timeout_s)
-            finally:
-                os.close(descriptor)
+    def private_bytes(self) -> int:
+        """Memory that it has for itself (anonymous, resident); 0 where the system does not tell."""
+        return self._child.private_bytes()

@@ -1,7 +1,8 @@
 """Serves this worker's runs to other workers (Peer shuffle): whole files or ranges, to callers of the same coordinator.
 
 The socket listens from the start, so that its address can be registered; the server behind it starts with the first job
-that needs one. Names are matched against the one form that they have, never joined into paths as they come.
+that needs one, or at once where the port was chosen: there somebody asks `/livez`, which needs no token. Names are
+matched against the one form that they have, never joined into paths as they come.
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ _MAX_CONNECTIONS: Final = 256
 class RunServer:
     """A listening socket, and once `start` was called, threads that answer it."""
 
-    def __init__(self, host: str, port: int, folder: Path, worker_secret: Callable[[], str]) -> None:
+    def __init__(
+        self, host: str, port: int, folder: Path, worker_secret: Callable[[], str], is_alive: Callable[[], bool]
+    ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family, backlog=128)
         self._folder, self._worker_secret = folder, worker_secret
+        self.is_alive = is_alive
         self._has_started = False
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._listener.getsockname()[1]}"

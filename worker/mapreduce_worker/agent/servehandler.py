@@ -26,20 +26,23 @@ class RunHandler(BaseHTTPRequestHandler):
         super().__init__(connection, ("", 0), None)  # type: ignore[arg-type]  # nothing here uses the server
 
     def do_GET(self) -> None:
-        """A run, or a range of it."""
+        """A run, or a range of it; or whether the agent is alive."""
+        if self.path == "/livez":
+            self._answer(HTTPStatus.OK if self._runs.is_alive() else HTTPStatus.SERVICE_UNAVAILABLE)
+            return
         if not self._runs.is_allowed(self.headers.get("Authorization", "")):
-            self._refuse(HTTPStatus.UNAUTHORIZED)
+            self._answer(HTTPStatus.UNAUTHORIZED)
             return
         file = self._runs.open(self.path)
         if file is None:
-            self._refuse(HTTPStatus.NOT_FOUND)
+            self._answer(HTTPStatus.NOT_FOUND)
             return
         with file:
             size = os.fstat(file.fileno()).st_size
             asked = self.headers.get("Range")
             span = parse_range(asked, size)
             if span is None:
-                self._refuse(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+                self._answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
                 return
             start, end = span
             self.send_response(HTTPStatus.OK if asked is None else HTTPStatus.PARTIAL_CONTENT)
@@ -55,7 +58,7 @@ class RunHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as in the base class
         """Requests are not logged: a failed one is its caller's to report."""
 
-    def _refuse(self, status: HTTPStatus) -> None:
+    def _answer(self, status: HTTPStatus) -> None:
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()

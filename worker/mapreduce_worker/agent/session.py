@@ -23,6 +23,7 @@ from mapreduce_worker.agent.actions import (
     EXIT_UNREACHABLE,
     Action,
     CancelAttempt,
+    CommitAccepted,
     Exit,
     StartAttempt,
     WithdrawAttempt,
@@ -67,6 +68,10 @@ class Session:
     """The coordinator wants this worker to take nothing more."""
     is_leaving: bool = False
     """This worker was told to go."""
+    is_paused: bool = False
+    """Nothing can run here now."""
+    keeps_runs: bool = False
+    """Somebody wants to know which commits were accepted."""
     exit: Exit | None = None
     lease_s: float = 30.0
     heartbeat_s: float = 1.0
@@ -132,7 +137,7 @@ class Session:
             return self._oldest_result_s + self.settings.report_s
         if self.is_leaving or (self._is_dry and not self._has_idle_slot()):
             return None
-        if (self._is_low() and not self.is_draining) or not self._stages:
+        if (self._is_low() and not (self.is_draining or self.is_paused)) or not self._stages:
             return self._pause_until_s
         return None
 
@@ -171,7 +176,11 @@ class Session:
         for result in asked.finished:
             self._drop(result.id)
         self._oldest_result_s = now_s
-        actions = self._take(reply.tasks, now_s)
+        actions: list[Action] = []
+        if self.keeps_runs:
+            commits = {result.id for result in asked.finished if isinstance(result, m.Commit)}
+            actions += (CommitAccepted(said.id) for said in reply.verdicts if said.accepted and said.id in commits)
+        actions += self._take(reply.tasks, now_s)
         self._is_dry = asked.want > 0 and not reply.tasks
         if not reply.tasks and not asked.finished and now_s - self._flown_s < self.settings.empty_pause_s:
             self._pause_until_s = now_s + (self.settings.empty_pause_s if asked.want else self.heartbeat_s)
@@ -280,6 +289,18 @@ class Session:
     def leave(self) -> list[Action]:
         """Take nothing more, give back what has not begun; the worker goes once the rest is over and reported."""
         self.is_leaving = True
+        return self.give_back()
+
+    def pause(self) -> None:
+        """Nothing can run here for the time being: take nothing more."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Attempts can run here again."""
+        self.is_paused, self._is_dry = False, False
+
+    def give_back(self) -> list[Action]:
+        """Give back what has not begun."""
         return [WithdrawAttempt(held) for held, stage in self._stages.items() if stage is _Stage.WAITING]
 
     def terminated(self) -> list[Action]:
@@ -326,7 +347,7 @@ class Session:
 
     def _want(self) -> int:
         """Slots that are free, or will be soon."""
-        if self.is_leaving or self.is_draining or not self._is_low():
+        if self.is_leaving or self.is_draining or self.is_paused or not self._is_low():
             return 0
         free = self.slots - self._waiting_count - self._running_count
         return free if free > 0 else self.slots

@@ -8,6 +8,7 @@ from pathlib import Path
 from mapreduce.model import GIB, JobSpec
 from mapreduce.protocol.endpoint import Endpoint
 from mapreduce_worker.agent.pace import SessionSettings
+from mapreduce_worker.agent.places import WorkFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +35,32 @@ class AgentSettings:
     """Its port; 0 takes a free one."""
     serve_url: str = ""
     """URL under which others reach that server; made from host and port when empty."""
+    work: WorkFolder | None = None
+    """Folder that executors in a container of their own write to; None: they write where files stay."""
+    output_work: WorkFolder | None = None
+    """The same for outputs, where those lie on another volume than the runs."""
+    secrets: Path | None = None
+    """Folder of headers for inputs by URL: `INDEX/NAME` holds the value of header NAME for input INDEX."""
+    host_away_s: float = 10.0
+    """After this long without a container of executors, attempts that wait for it are given back."""
     hello_s: float = 60.0
     """Within this time a started executor must say hello."""
+    stuck_s: float = 30.0
+    """After this long without a turn of its main loop the agent counts as stuck (`/livez`)."""
     tick_s: float = 0.05
     """How often the output and the run time of running attempts are looked at."""
     memory_check_s: float = 0.5
     """How often their memory is."""
     session: SessionSettings = field(default_factory=SessionSettings)
+
+
+#: Part of a container's memory that its executors may use; the rest is the host's, and what they share.
+_EXECUTORS_PART = 0.9
+
+
+def container_share_bytes(container_bytes: int, slots: int) -> int:
+    """Private memory at which one of `slots` executors is ended so that their container is not; 0: no limit."""
+    return int(container_bytes * _EXECUTORS_PART) // slots
 
 
 def memory_limit_bytes(spec: JobSpec) -> int:

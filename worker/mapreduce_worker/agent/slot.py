@@ -7,24 +7,16 @@ attempt is told to the `SlotOwner`.
 from __future__ import annotations
 
 import selectors
-import socket
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mapreduce.protocol.messages import AttemptId, Failure, TaskOutput
 from mapreduce_worker.agent.capture import Capture
 from mapreduce_worker.agent.channel import Channel, ChannelClosed
 from mapreduce_worker.agent.deaths import crash, memory_exceeded, start_failed, timed_out
-from mapreduce_worker.agent.processes import (
-    ExecutorProcess,
-    SocketFolder,
-    describe_exit,
-    private_bytes,
-    start_executor,
-)
-from mapreduce_worker.agent.settings import AgentSettings, memory_limit_bytes
+from mapreduce_worker.agent.executors import Ending, Executor, Executors, Watcher
+from mapreduce_worker.agent.settings import AgentSettings, container_share_bytes, memory_limit_bytes
 from mapreduce_worker.executor.failures import in_users_names
 from mapreduce_worker.executor.messages import VERSION, Hello, Job, Order, Orders, Result, ToAgent, Withdraw, Withdrawn
 
@@ -42,14 +34,8 @@ _MAX_AHEAD: Final = 256
 Reason = Callable[["Prepared", bytes], Failure | None]
 
 
-class SlotOwner(Protocol):
+class SlotOwner(Watcher, Protocol):
     """Who uses a slot."""
-
-    def watch(self, source: socket.socket, events: int, call: Callable[[int], None]) -> None:
-        """Call `call(ready events)` whenever the socket is ready; replaces an earlier watch."""
-
-    def unwatch(self, source: socket.socket) -> None:
-        """Undo `watch`."""
 
     def attempt_begun(self, attempt: AttemptId) -> None:
         """The attempt runs now. Not told for attempts that ended before anyone looked."""
@@ -74,11 +60,11 @@ class Slot:
         self,
         owner: SlotOwner,
         settings: AgentSettings,
-        sockets: SocketFolder,
-        temporary: Path,
-        process: ExecutorProcess | None = None,
+        executors: Executors,
+        index: int,
+        process: Executor | None = None,
     ) -> None:
-        self._owner, self._settings, self._sockets, self._temporary = owner, settings, sockets, temporary
+        self._owner, self._settings, self._executors, self._index = owner, settings, executors, index
         self._process = process
         self._channel: Channel | None = None
         self._capture: Capture | None = None
@@ -103,9 +89,11 @@ class Slot:
         """Start an executor, if there is none and it is time."""
         if self._process is not None or self._is_closing or time.monotonic() < self._next_start_s:
             return
+        if not self._executors.is_ready:
+            return
         self._started_s = time.monotonic()
         try:
-            self._process = start_executor(self._sockets, self._temporary)
+            self._process = self._executors.start(self._index, data_limit_bytes=self._executors.memory_bytes)
         except OSError as error:
             self._note_failed_start(f"No executor can be started: {error}.", b"")
             return
@@ -117,7 +105,7 @@ class Slot:
             return 0
         if self._job is not None and self._job != job:
             if not self._fed:
-                self._bury(self._end_process(), why=_silence)
+                self.end_running(None)
             return 0
         depth = 1
         if self._mean_s is not None and self._mean_s < _AHEAD_S:
@@ -159,14 +147,13 @@ class Slot:
     def end_running(self, why: Reason | None) -> None:
         """End the attempt that runs, and the executor with it; None tells nobody."""
         if self._process is not None:
-            self._bury(self._end_process(), why=why or _silence)
+            self._bury(self._process.end(), why=why or _silence)
 
     def close(self) -> None:
         """End the executor for good; nothing is told about its attempts."""
         self._is_closing = True
         self._fed.clear()
-        if self._process is not None:
-            self._bury(self._end_process(), why=_silence)
+        self.end_running(None)
 
     @property
     def is_idle(self) -> bool:
@@ -183,7 +170,7 @@ class Slot:
             return
         if self._channel is None or self._capture is None:
             if self._process.has_ended() or now_s - self._started_s > self._settings.hello_s:
-                self._bury(self._end_process())
+                self._bury(self._process.end())
             return
         self._look()
         self._note_running(now_s)
@@ -195,9 +182,13 @@ class Slot:
             self._bury(self._process.abort(), why=timed_out)
         elif now_s - self._memory_checked_s >= self._settings.memory_check_s:
             self._memory_checked_s = now_s
-            used, limit = private_bytes(self._process.pid), memory_limit_bytes(spec)
-            if used > limit:
-                self.end_running(lambda work, _: memory_exceeded(work, used, limit))
+            used, limit = self._process.private_bytes(), memory_limit_bytes(spec)
+            share = container_share_bytes(self._executors.memory_bytes, self._settings.slots) or limit
+            if used > min(limit, share):
+                is_containers = share < limit
+                self.end_running(
+                    lambda work, _: memory_exceeded(work, used, min(limit, share), is_containers=is_containers)
+                )
 
     @property
     def needs_ticks(self) -> bool:
@@ -270,7 +261,7 @@ class Slot:
 
     # --------------------------------------------------------------------------------------------------- its details
 
-    def _expect(self, process: ExecutorProcess) -> None:
+    def _expect(self, process: Executor) -> None:
         self._started_s = time.monotonic()
         self._owner.watch(process.listener, selectors.EVENT_READ, self._on_call)
 
@@ -283,9 +274,16 @@ class Slot:
             budget_bytes=assignment.budget_bytes,
             split=assignment.split,
             sources=work.sources,
-            scratch=str(self._temporary),
-            trace=str(work.job.trace(assignment)) if assignment.is_traced else "",
+            inputs=work.inputs,
+            scratch=self._scratch_of(work),
+            trace=work.job.places.trace(assignment.id) if assignment.is_traced else "",
         )
+
+    def _scratch_of(self, work: Prepared) -> str:
+        """Merge passes may need much room: where outputs are made, if that is the executor's own folder."""
+        if work.job.places.is_separate:
+            return f"{work.job.places.output_work.executor}/slot-{self._index}"
+        return self._process.temporary if self._process is not None else ""
 
     def _send(self, message: Job | Orders | Withdraw) -> None:
         if self._channel is not None:
@@ -311,10 +309,7 @@ class Slot:
             else:
                 self._owner.attempt_begun(attempt)
 
-    def _end_process(self) -> int:
-        return self._process.end() if self._process is not None else 0
-
-    def _bury(self, exit_code: int, why: Reason | None = None) -> None:
+    def _bury(self, ending: Ending, why: Reason | None = None) -> None:
         """The executor has ended: take its last words, tell what became of its attempts, make way for the next one."""
         process, channel, capture = self._process, self._channel, self._capture
         if process is None:
@@ -340,13 +335,13 @@ class Slot:
         if self._is_closing:
             return
         if victim is not None and victim.assignment.id not in self._unwanted:
-            told = crash(victim, exit_code, log) if why is None else why(victim, log)
+            told = crash(victim, ending, log) if why is None else why(victim, log)
             if told is not None:
                 self._owner.attempt_ended(victim, told, run_s, log)
         if rest:
             self._owner.attempts_returned(rest)
-        if began_nothing:
-            self._note_failed_start(f"An executor {describe_exit(exit_code)} before it began anything.", log)
+        if began_nothing and not ending.is_vanished:
+            self._note_failed_start(f"An executor {ending} before it began anything.", log)
         else:
             self._next_start_s = 0.0
             self.start()

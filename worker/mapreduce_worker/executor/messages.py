@@ -64,6 +64,8 @@ class Order(_Frame, frozen=True, kw_only=True):
     budget_bytes: int
     split: Split | None = None
     sources: tuple[Source, ...] = ()
+    inputs: tuple[str, ...] = ()
+    """Where the split's files lie, one for each; empty: at their paths."""
     scratch: str = ""
     """Folder for temporary files of a reduce task."""
     trace: str = ""

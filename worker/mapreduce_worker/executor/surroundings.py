@@ -50,11 +50,18 @@ def flush_output() -> None:
             stream.flush()
 
 
-def settle() -> None:
-    """Ctrl-C belongs to whoever started the job and reaches all of a terminal; crashes leave no core files."""
+def settle(data_limit_bytes: int = 0) -> None:
+    """Ctrl-C belongs to whoever started the job and reaches all of a terminal; crashes leave no core files.
+
+    An allocation beyond `data_limit_bytes` (0: no limit) raises MemoryError where it is asked for, which says more than
+    the end of the whole container would.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    if data_limit_bytes:
+        with contextlib.suppress(OSError, ValueError):  # a lower limit holds already
+            resource.setrlimit(resource.RLIMIT_DATA, (data_limit_bytes, data_limit_bytes))
 
 
 def die_with_parent(parent_pid: int) -> None:

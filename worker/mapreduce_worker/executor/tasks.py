@@ -67,6 +67,7 @@ class JobTasks:
                         job=order.id.job, index=order.id.index, attempt=order.id.attempt, epoch=order.id.epoch
                     ),
                     trace=trace,
+                    input_paths=order.inputs,
                 )
             )
         finally:
