@@ -7,13 +7,12 @@ owned by nobody any more is collected. Nothing happens between two rounds, so a 
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.support.kubeapi import CHILD_RESOURCES, ApiRefused, KubeApi, Object
+from tests.support.adminclient import CHILD_RESOURCES, AdminClient, ApiRefused, Object
 
 #: Becomes of a pod: its status, or None to leave it as it is.
 PodScript = Callable[[Object], Object | None]
@@ -75,16 +74,21 @@ def ended(exit_code: int, message: str = "", reason: str = "Error", restarts: in
 class ScriptedCluster:
     """Controllers and kubelets of one namespace."""
 
-    api: KubeApi
+    api: AdminClient
     namespace: str
     coordinator: PodScript = running
     worker: PodScript = running
     refused: list[str] = field(default_factory=list)
     """What the API server said when a pod could not be created."""
-    _pod_number: int = 0
+    _pod_number: int = 1
+    _by_owner: dict[str, list[Object]] = field(default_factory=dict)
 
     def sync(self) -> None:
         """One round of everything."""
+        self._by_owner = {}
+        for pod in self.pods():
+            for owner in pod["metadata"].get("ownerReferences", ()):
+                self._by_owner.setdefault(owner["uid"], []).append(pod)
         for stateful_set in self.api.list("statefulsets", self.namespace):
             if "deletionTimestamp" not in stateful_set["metadata"]:
                 self._sync_stateful_set(stateful_set)
@@ -98,7 +102,11 @@ class ScriptedCluster:
 
     def set_pod(self, name: str, status: Object) -> None:
         """Gives one pod a status."""
-        self.api.patch("pods", self.namespace, name, {"status": status}, "status")
+        try:
+            self.api.patch("pods", self.namespace, name, {"status": status}, "status")
+        except ApiRefused as refused:
+            if refused.status != 404:  # somebody deleted it meanwhile
+                raise
 
     def children(self) -> dict[str, list[str]]:
         """Names of all that may be a job's, by resource; what is empty is left out."""
@@ -137,15 +145,14 @@ class ScriptedCluster:
     def _sync_stateful_set(self, stateful_set: Object) -> None:
         spec, name = stateful_set["spec"], stateful_set["metadata"]["name"]
         wanted = [f"{name}-{index}" for index in range(spec.get("replicas", 1))]
-        there = {pod["metadata"]["name"]: pod for pod in self._pods_of(stateful_set)}
-        for pod in there.keys() - set(wanted):
-            self._erase("pods", pod)
-        for pod in wanted:
-            if pod not in there:
-                self._create_pod(stateful_set, "apps/v1", "StatefulSet", spec["template"], pod)
-        pods = self._scripted(stateful_set, self.coordinator)
-        ready = sum(is_ready(pod) for pod in pods)
-        counts = {"replicas": len(pods), "readyReplicas": ready, "availableReplicas": ready}
+        pods = self._pods_of(stateful_set)
+        kept = [pod for pod in pods if pod["metadata"]["name"] in wanted]
+        self._end([pod for pod in pods if pod not in kept])
+        there = {pod["metadata"]["name"] for pod in kept}
+        kept += self._create_pods(stateful_set, "apps/v1", "StatefulSet", [pod for pod in wanted if pod not in there])
+        kept = [self._scripted(pod, self.coordinator) for pod in kept]
+        ready = sum(is_ready(pod) for pod in kept)
+        counts = {"replicas": len(kept), "readyReplicas": ready, "availableReplicas": ready}
         status = {"observedGeneration": stateful_set["metadata"]["generation"], **counts}
         self._set_status("statefulsets", stateful_set, status)
 
@@ -153,16 +160,16 @@ class ScriptedCluster:
         spec, name = job["spec"], job["metadata"]["name"]
         wanted = 0 if spec.get("suspend") or is_over(job) else spec.get("parallelism", 1)
         pods = self._pods_of(job)
-        if any(pod.get("status", {}).get("phase") == "Succeeded" for pod in pods):
+        if any(_phase(pod) == "Succeeded" for pod in pods):
             wanted = 0  # a Job without completions gets no new pods after the first success
-        active = [pod for pod in pods if pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}]
-        for pod in active[wanted:]:
-            self._erase("pods", pod["metadata"]["name"])
-        for _ in range(wanted - len(active)):
-            self._pod_number += 1
-            self._create_pod(job, "batch/v1", "Job", spec["template"], f"{name}-{self._pod_number:05d}")
-        pods = self._scripted(job, self.worker)
-        phases = [pod.get("status", {}).get("phase", "Pending") for pod in pods]
+        active = [pod for pod in pods if _phase(pod) not in {"Succeeded", "Failed"}]
+        self._end(active[wanted:])
+        pods = [pod for pod in pods if pod not in active[wanted:]]
+        names = [f"{name}-{self._pod_number + index:05d}" for index in range(wanted - len(active))]
+        self._pod_number += len(names)
+        pods += self._create_pods(job, "batch/v1", "Job", names)
+        pods = [self._scripted(pod, self.worker) for pod in pods]
+        phases = [_phase(pod) for pod in pods]
         active_count = sum(phase in {"Pending", "Running"} for phase in phases)
         status: Object = {"active": active_count, "ready": sum(is_ready(pod) for pod in pods), "startTime": now()}
         status |= {"succeeded": phases.count("Succeeded"), "failed": phases.count("Failed"), "terminating": 0}
@@ -170,16 +177,26 @@ class ScriptedCluster:
             status = {"active": 0, "ready": 0, "startTime": None, "terminating": 0}
         self._set_status("jobs", job, status)
 
-    def _create_pod(self, owner: Object, version: str, kind: str, template: Object, name: str) -> None:
-        about = copy.deepcopy(template.get("metadata", {}))
+    def _create_pods(self, owner: Object, version: str, kind: str, names: list[str]) -> list[Object]:
+        template = owner["spec"]["template"]
         reference = {"apiVersion": version, "kind": kind, "name": owner["metadata"]["name"]}
         reference |= {"uid": owner["metadata"]["uid"], "controller": True, "blockOwnerDeletion": True}
-        about |= {"name": name, "ownerReferences": [reference]}
-        try:
-            self.api.create("pods", self.namespace, {"metadata": about, "spec": template["spec"]})
-        except ApiRefused as refused:
-            self.refused.append(refused.message)
-            self._tell(owner, version, kind, f'Error creating: pods "{name}" is forbidden: {refused.message}')
+        created = []
+        for name in names:
+            about = {**template.get("metadata", {}), "name": name, "ownerReferences": [reference]}
+            about.pop("creationTimestamp", None)
+            try:
+                created.append(self.api.create("pods", self.namespace, {"metadata": about, "spec": template["spec"]}))
+            except ApiRefused as refused:
+                if refused.status == 409:
+                    continue  # the one before is not gone yet
+                self.refused.append(refused.message)
+                self._tell(owner, version, kind, f'Error creating: pods "{name}" is forbidden: {refused.message}')
+        return created
+
+    def _end(self, pods: list[Object]) -> None:
+        for pod in pods:
+            self._erase("pods", pod["metadata"]["name"])
 
     def _tell(self, owner: Object, version: str, kind: str, message: str) -> None:
         """The warning of a controller that may not create a pod; counted up when it is there."""
@@ -191,16 +208,12 @@ class ScriptedCluster:
         self.api.delete("events", self.namespace, about["name"])
         self.api.create("events", self.namespace, event)
 
-    def _scripted(self, owner: Object, script: PodScript) -> list[Object]:
-        pods = []
-        for pod in self._pods_of(owner):
-            wanted = script(pod)
-            if wanted is not None and _differs(wanted, pod.get("status", {})):
-                self.set_pod(pod["metadata"]["name"], wanted)
-                pods.append({**pod, "status": wanted})
-            else:
-                pods.append(pod)
-        return pods
+    def _scripted(self, pod: Object, script: PodScript) -> Object:
+        wanted = script(pod)
+        if wanted is None or not _differs(wanted, pod.get("status", {})):
+            return pod
+        self.set_pod(pod["metadata"]["name"], wanted)
+        return {**pod, "status": wanted}
 
     def _set_status(self, resource: str, owner: Object, status: Object) -> None:
         before = owner.get("status", {})
@@ -215,10 +228,7 @@ class ScriptedCluster:
 
     # ------------------------------------------------------------------------------------------------------- objects
     def _pods_of(self, owner: Object) -> list[Object]:
-        uid = owner["metadata"]["uid"]
-        return [
-            pod for pod in self.pods() if any(ref["uid"] == uid for ref in pod["metadata"].get("ownerReferences", ()))
-        ]
+        return self._by_owner.get(owner["metadata"]["uid"], [])
 
     def _set_free(self, objects: list[tuple[str, Object]], owner: str) -> None:
         for resource, content in objects:
@@ -254,6 +264,10 @@ _OF_THE_CLUSTER: Final = {
 def is_ready(pod: Object) -> bool:
     conditions = pod.get("status", {}).get("conditions") or []
     return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
+
+
+def _phase(pod: Object) -> str:
+    return str(pod.get("status", {}).get("phase", "Pending"))
 
 
 def is_over(job: Object) -> bool:
