@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 import yaml
@@ -16,10 +18,11 @@ import yaml
 from cluster import caching, gobuild, programs
 from cluster.controlplane import ControlPlane
 from cluster.errors import ClusterError
-from tests.support.kubeapi import KubeApi
+from tests.support.kubeapi import ApiRefused, KubeApi, Object, is_true, path_of
 from tests.support.tree import ROOT
 
 DEFINITION = ROOT / "crds" / "mapreducejobs.mapreduce.dev.yaml"
+_SERVED_WITHIN_S = 30.0
 _numbers = itertools.count(1)
 
 
@@ -35,22 +38,42 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
             pytest.fail(reason)
         pytest.skip(reason)
     with ControlPlane.running(tmp_path_factory.mktemp("plane")) as running:
-        KubeApi(running).create_definition(yaml.safe_load(DEFINITION.read_text(encoding="utf-8")))
+        with closing(KubeApi(running.url, running.ca_file, running.token)) as api:
+            _serve(api, yaml.safe_load(DEFINITION.read_text(encoding="utf-8")))
         yield running
 
 
 @pytest.fixture(scope="session")
-def api(plane: ControlPlane) -> KubeApi:
+def api(plane: ControlPlane) -> Iterator[KubeApi]:
     """Plain calls of that server."""
-    return KubeApi(plane)
+    with closing(KubeApi(plane.url, plane.ca_file, plane.token)) as calls:
+        yield calls
 
 
 @pytest.fixture
 def namespace(api: KubeApi) -> str:
     """A namespace of the test's own. It stays: without controllers a namespace does not go away."""
     name = f"test-{next(_numbers)}"
-    api.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    api.create("namespaces", "", {"metadata": {"name": name}})
     return name
+
+
+def _serve(api: KubeApi, definition: Object) -> None:
+    """Creates a CustomResourceDefinition and waits until its resource is served."""
+    api.create("customresourcedefinitions", "", definition)
+    name = definition["metadata"]["name"]
+    deadline = time.monotonic() + _SERVED_WITHIN_S
+    while not is_true(api.get("customresourcedefinitions", "", name), "Established") or not _is_served(api):
+        assert time.monotonic() < deadline, f"{name} is not served"
+        time.sleep(0.05)  # the server can only be asked again
+
+
+def _is_served(api: KubeApi) -> bool:
+    try:
+        api.ask("GET", path_of("mapreducejobs"))
+    except ApiRefused:
+        return False
+    return True
 
 
 def _missing() -> str:

@@ -6,7 +6,8 @@ from tests.support.kubeapi import KubeApi
 
 
 def test_the_server_accepts_the_definition_and_its_rules(api: KubeApi) -> None:
-    definition = api.call("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/mapreducejobs.mapreduce.dev")
+    definition = api.get("customresourcedefinitions", "", "mapreducejobs.mapreduce.dev")
+    assert definition is not None
     conditions = {found["type"]: found["status"] for found in definition["status"]["conditions"]}
     assert conditions["Established"] == "True"
     assert conditions["NamesAccepted"] == "True"

@@ -48,6 +48,7 @@ class ApiRefused(Exception):
         super().__init__(f"{status}: {reply.get('message', reply)}")
         self.status, self.reason = status, str(reply.get("reason", ""))
         self.message = str(reply.get("message", ""))
+        self.causes: list[Object] = (reply.get("details") or {}).get("causes") or []
 
 
 class KubeApi:
