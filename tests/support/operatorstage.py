@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mapreduce_operator.naming import API_VERSION, KIND, Names
-from tests.support.adminclient import AdminClient, Object, condition, is_true
 from tests.support.apicalls import Call
 from tests.support.apiproxy import ApiProxy
 from tests.support.coordinatorstandin import Coordinator, StandIn, progress
+from tests.support.kubeapi import KubeApi, Object, condition, is_true
 from tests.support.operatorprocess import OperatorProcess
 from tests.support.scriptedcluster import ScriptedCluster, is_ready
 
@@ -49,7 +49,7 @@ def job_manifest(name: str, **spec: Any) -> Object:
 class Stage:
     """The namespace of one test."""
 
-    api: AdminClient
+    api: KubeApi
     proxy: ApiProxy
     stand_in: StandIn
     operator: OperatorProcess

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.support.adminclient import CHILD_RESOURCES, AdminClient, ApiRefused, Object
+from tests.support.kubeapi import CHILD_RESOURCES, ApiRefused, KubeApi, Object
 
 #: Becomes of a pod: its status, or None to leave it as it is.
 PodScript = Callable[[Object], Object | None]
@@ -74,7 +74,7 @@ def ended(exit_code: int, message: str = "", reason: str = "Error", restarts: in
 class ScriptedCluster:
     """Controllers and kubelets of one namespace."""
 
-    api: AdminClient
+    api: KubeApi
     namespace: str
     coordinator: PodScript = running
     worker: PodScript = running
