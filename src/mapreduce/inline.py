@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce.api import Context
+from mapreduce.dataplane.documents import download, is_url
 from mapreduce.dataplane.inputs import list_input
 from mapreduce.dataplane.maptask import run_map
 from mapreduce.dataplane.reducetask import run_reduce
@@ -21,8 +22,9 @@ from mapreduce.dataplane.runs import RunHeader
 from mapreduce.dataplane.splits import plan_inputs
 from mapreduce.dataplane.work import MapWork, ReduceWork, RunSource
 from mapreduce.errors import TaskFailed
+from mapreduce.inlineinputs import with_files
 from mapreduce.model import JobSpec, reducer_count
-from mapreduce.protocol.messages import Split, TaskOutput
+from mapreduce.protocol.messages import FileRange, Split, TaskOutput
 from mapreduce.userjob import UserJob
 
 
@@ -31,11 +33,11 @@ def run_inline(spec: JobSpec, job: UserJob, output: Path) -> dict[str, int]:
 
     Raises what the user's functions raise; `TaskFailed` for what they emit wrongly and for bad inputs; `InvalidInput`.
     """
-    files = [list_input(source) for source in spec.inputs]
-    input_bytes = sum(file.bytes for listed in files for file in listed)
-    splits = list(plan_inputs(spec, files))
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="_inline-", dir=output) as scratch:
+        files = [list_input(source) for source in with_files(spec, Path(scratch)).inputs]
+        input_bytes = sum(file.bytes for listed in files for file in listed)
+        splits = list(plan_inputs(spec, files))
         return _InlineRun(spec, job, output, Path(scratch), reducer_count(spec, input_bytes)).run(splits)
 
 
@@ -47,6 +49,7 @@ class _InlineRun:
         self._counters: Counter[str] = Counter()
         self._warnings: Counter[str] = Counter()
         self._parts: dict[str, dict[str, Any]] = {}
+        self._fetched: dict[str, Path] = {}
 
     def run(self, splits: list[Split]) -> dict[str, int]:
         """All map tasks, then all reduce tasks, then the marker."""
@@ -75,8 +78,19 @@ class _InlineRun:
             target=target,
             output_format=self._spec.output.format,
             header=RunHeader(job=1, index=index, attempt=1, epoch=1),
+            input_paths=tuple(self._path(part) for part in split.files),
         )
         return target, self._carry_out(lambda: run_map(work))
+
+    def _path(self, part: FileRange) -> str:
+        """Where a file of a split is: a document behind a URL is fetched once, whole."""
+        if not is_url(part.path):
+            return part.path
+        known = self._fetched.get(part.path)
+        if known is None:
+            known = self._fetched[part.path] = self._scratch / f"document-{len(self._fetched)}"
+            download(part.path, known, headers={}, expected_bytes=part.size)
+        return str(known)
 
     def _reduce(self, partition: int, runs: list[RunSource]) -> tuple[Path, TaskOutput]:
         target = self._scratch / f"reduce-{partition:05d}"

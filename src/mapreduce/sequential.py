@@ -13,6 +13,8 @@ import io
 import json
 import math
 import sys
+import tempfile
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from functools import partial
@@ -23,6 +25,7 @@ from mapreduce.api import Context
 from mapreduce.dataplane import keys, outputs, partitioning, values
 from mapreduce.dataplane.inputs import list_input
 from mapreduce.dataplane.splits import plan_inputs
+from mapreduce.inlineinputs import with_files
 from mapreduce.model import Input, JobSpec, reducer_count
 from mapreduce.protocol.messages import Split
 from mapreduce.userjob import UserJob
@@ -43,7 +46,12 @@ def run_sequential(spec: JobSpec, job: UserJob, output: Path) -> dict[str, int]:
 
     Raises what the user's functions raise, `InvalidInput`, and `UnstorableValue`.
     """
-    files = [list_input(source) for source in spec.inputs]
+    with tempfile.TemporaryDirectory(prefix="mapreduce-") as folder:
+        return _run(spec, with_files(spec, Path(folder)), job, output)
+
+
+def _run(spec: JobSpec, with_paths: JobSpec, job: UserJob, output: Path) -> dict[str, int]:
+    files = [list_input(source) for source in with_paths.inputs]
     input_bytes = sum(file.bytes for listed in files for file in listed)
     splits = list(plan_inputs(spec, files))
     partitions = reducer_count(spec, input_bytes)
@@ -89,8 +97,16 @@ def _records_of(split: Split, source: Input, context: Context) -> Iterator[_Reco
 # ----------------------------------------------------------------------------------------------------------------- read
 
 
+def _content(path: str) -> bytes:
+    if not path.startswith(("http://", "https://")):
+        return Path(path).read_bytes()
+    with urllib.request.urlopen(path) as answer:  # noqa: S310 - the scheme was looked at
+        content: bytes = answer.read()
+    return content
+
+
 def _read(path: str, source: Input) -> Iterator[_Record]:
-    data = Path(path).read_bytes()
+    data = _content(path)
     if path.endswith(".gz"):
         data = gzip.decompress(data)
     elif path.endswith(".zst"):

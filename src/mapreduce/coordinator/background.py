@@ -17,6 +17,7 @@ from mapreduce.coordinator.publish import plan_publication, publish
 from mapreduce.coordinator.shell import Shell
 from mapreduce.coordinator.store import Store
 from mapreduce.errors import UsageError
+from mapreduce.inlineinputs import with_files
 from mapreduce.model import reducer_count
 from mapreduce.scheduling import events
 from mapreduce.scheduling.state import Job
@@ -116,7 +117,7 @@ class Effects:
         await shell.durable()
         try:
             await shell.blocking.run(lambda: claim_output(job.spec, self._claimant(job)))
-            plan = await shell.blocking.run(lambda: make_plan(job.spec))
+            plan = await shell.blocking.run(lambda: self._make_plan(job))
         except UsageError as error:
             shell.turn(events.JobBroken(job.id, type(error).__name__, str(error)))
             return
@@ -125,6 +126,10 @@ class Effects:
         self._plans[job.id] = plan
         partitions = reducer_count(job.spec, plan.input_bytes)
         shell.turn(events.PlanMade(job.id, address, plan.split_count, partitions, plan.input_bytes))
+
+    def _make_plan(self, job: Job) -> Plan:
+        spec = with_files(job.spec, self._store.inline_folder(job.id))
+        return make_plan(spec, self._shell.settings.secrets)
 
     def _make_folders(self, job: Job) -> None:
         store = self._store

@@ -10,11 +10,14 @@ import hashlib
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
+from mapreduce.dataplane.documents import read_headers
 from mapreduce.dataplane.inputs import list_input
 from mapreduce.dataplane.splits import plan_inputs
+from mapreduce.errors import InvalidInput
 from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import FileRange, Split
 
@@ -31,6 +34,7 @@ class _PlanFile(msgspec.Struct, frozen=True, kw_only=True):
     range_file: bytes
     range_start: bytes
     range_end: bytes
+    validators: list[str] = []
 
 
 @dataclass(slots=True)
@@ -45,12 +49,15 @@ class Plan:
     range_file: array[int] = field(default_factory=lambda: array("I"))
     range_start: array[int] = field(default_factory=lambda: array("Q"))
     range_end: array[int] = field(default_factory=lambda: array("Q"))
+    validators: list[str] = field(default_factory=list)
+    """One for each path; none at all when no input is a URL."""
 
     @classmethod
     def of(cls, splits: Iterable[Split]) -> Plan:
         """The plan that holds `splits`, in their order: map index i is the i-th of them."""
         plan = cls()
         known: dict[tuple[str, int, int], int] = {}
+        validators: list[str] = []
         for split in splits:
             for part in split.files:
                 key = (part.path, part.size, part.mtime_ns)
@@ -60,11 +67,13 @@ class Plan:
                     plan.paths.append(part.path)
                     plan.sizes.append(part.size)
                     plan.mtimes_ns.append(part.mtime_ns)
+                    validators.append(part.validator)
                 plan.range_file.append(number)
                 plan.range_start.append(part.start)
                 plan.range_end.append(part.end)
             plan.first_range.append(len(plan.range_file))
             plan.split_input.append(split.input)
+        plan.validators = validators if any(validators) else []
         return plan
 
     @property
@@ -92,6 +101,7 @@ class Plan:
             end=self.range_end[i],
             size=self.sizes[number],
             mtime_ns=self.mtimes_ns[number],
+            validator=self.validators[number] if self.validators else "",
         )
 
     def encode(self) -> bytes:
@@ -107,6 +117,7 @@ class Plan:
                 range_file=self.range_file.tobytes(),
                 range_start=self.range_start.tobytes(),
                 range_end=self.range_end.tobytes(),
+                validators=self.validators,
             )
         )
 
@@ -122,6 +133,7 @@ class Plan:
         plan.range_file.frombytes(file.range_file)
         plan.range_start.frombytes(file.range_start)
         plan.range_end.frombytes(file.range_end)
+        plan.validators = file.validators
         return plan
 
 
@@ -130,10 +142,22 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def make_plan(spec: JobSpec) -> Plan:
-    """Lists the inputs in their defined order and cuts them. Blocking.
+def make_plan(spec: JobSpec, secrets: Path | None = None) -> Plan:
+    """Lists the inputs in their defined order and cuts them; `secrets/INDEX` holds an input's headers. Blocking.
 
     Raises:
         InvalidInput: an input is missing, empty of files, unreadable, or no regular file.
     """
-    return Plan.of(plan_inputs(spec, [list_input(source) for source in spec.inputs]))
+    return Plan.of(
+        plan_inputs(spec, [list_input(it, headers=headers_of(spec, i, secrets)) for i, it in enumerate(spec.inputs)])
+    )
+
+
+def headers_of(spec: JobSpec, index: int, secrets: Path | None) -> dict[str, str]:
+    """The headers to send for an input; none without a Secret. Raises InvalidInput. Blocking."""
+    source = spec.inputs[index]
+    if source.secret_ref is None:
+        return {}
+    if secrets is None:
+        raise InvalidInput(source.uri, f"needs Secret {source.secret_ref.name}.", "Run this job in a cluster.")
+    return read_headers(secrets / str(index))

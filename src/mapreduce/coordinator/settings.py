@@ -21,6 +21,10 @@ class ServiceSettings:
     """Where jobs' runs lie, a folder of its own for each; None: in the state folder."""
     serves_data: bool = False
     """Workers of Peer jobs share no volume with this coordinator: inputs, replicas and outputs go through it."""
+    secrets: Path | None = None
+    """Folder of headers for inputs behind URLs: `INDEX/NAME` holds header NAME of input INDEX."""
+    input_roots: tuple[Path, ...] = ()
+    """Folders that no input file may lie outside of, links followed; empty: any file may be an input."""
     owner: str = ""
     """What an output folder's owner record calls this coordinator; empty: the id of its log."""
     poll_s: float = 20.0

@@ -50,6 +50,10 @@ class Store:
         """Runs of the job's maps, `<stem>.run`."""
         return self.job_folder(job) / "runs" if self.runs is None else self.runs / str(job)
 
+    def inline_folder(self, job: int) -> Path:
+        """Inputs whose text stands in the specification; where workers see them."""
+        return (self.job_folder(job) if self.runs is None else self.runs_folder(job)) / "inputs"
+
     def trace_folder(self, job: int) -> Path:
         """Record traces of suspected attempts, `<stem>.trace`."""
         return self.job_folder(job) / "traces"
@@ -166,6 +170,7 @@ class Store:
                 part.unlink()
         if not keep_runs:
             shutil.rmtree(self.runs_folder(job), ignore_errors=True)
+            shutil.rmtree(self.inline_folder(job), ignore_errors=True)
         shutil.rmtree(self.trace_folder(job), ignore_errors=True)
         if not owns_output:
             return

@@ -13,11 +13,12 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from mapreduce.dataplane import documents
 from mapreduce.dataplane.splits import InputFile
 from mapreduce.errors import InvalidInput
 from mapreduce.model import Input
@@ -27,6 +28,7 @@ COMPRESSED_SUFFIXES: Final = (".gz", ".zst")
 _OTHER_COMPRESSION: Final = (".bz2", ".xz", ".lzma", ".lz4", ".zip", ".7z", ".Z", ".br", ".snappy", ".tar", ".tgz")
 _SKIPPED: Final = (".", "_")
 _MAX_PATH_CHARS: Final = 4_096
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 _KINDS: Final = {
     stat.S_IFIFO: "a FIFO (named pipe)",
     stat.S_IFSOCK: "a socket",
@@ -35,8 +37,15 @@ _KINDS: Final = {
 }
 
 
-def list_input(source: Input) -> list[InputFile]:
-    """All files of one input. Raises `InvalidInput` for what is missing, unreadable or no plain file."""
+def list_input(
+    source: Input, *, headers: Mapping[str, str] = _NO_HEADERS, patience_s: float = documents.PATIENCE_S
+) -> list[InputFile]:
+    """All files of one input. Raises `InvalidInput` for what is missing, unreadable or no plain file.
+
+    `headers` are sent for one behind a URL, whose server may take `patience_s` to answer.
+    """
+    if documents.is_url(source.uri):
+        return [_document(source, headers, patience_s)]
     top = _local_path(source.uri)
     try:
         files = _sorted_files(top, source.uri)
@@ -45,6 +54,25 @@ def list_input(source: Input) -> list[InputFile]:
     for file in files:
         _check_name(file.path, source)
     return files
+
+
+def _document(source: Input, headers: Mapping[str, str], patience_s: float) -> InputFile:
+    name = urlsplit(source.uri).path
+    _check_name(source.uri, source)
+    if (
+        name.endswith((*COMPRESSED_SUFFIXES, *_OTHER_COMPRESSION))
+        and name != source.uri.partition("://")[2][-len(name) :]
+    ):
+        raise InvalidInput(source.uri, "is packed, and what follows its name hides that.", "Name it without a query.")
+    found = documents.look_at(source.uri, headers, patience_s=patience_s)
+    return InputFile(
+        path=source.uri,
+        bytes=found.bytes,
+        mtime_ns=0,
+        is_compressed=source.uri.endswith(COMPRESSED_SUFFIXES),
+        is_whole=not found.has_ranges,
+        validator=found.validator,
+    )
 
 
 def _sorted_files(top: str, uri: str) -> list[InputFile]:

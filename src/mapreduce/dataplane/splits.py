@@ -30,6 +30,10 @@ class InputFile:
     bytes: int
     mtime_ns: int
     is_compressed: bool = False
+    is_whole: bool = False
+    """Cannot be entered in the middle: its server sends all of it or nothing."""
+    validator: str = ""
+    """Of a document behind a URL: what it was when it was listed."""
 
 
 def plan_inputs(spec: JobSpec, files: Sequence[Sequence[InputFile]]) -> Iterator[Split]:
@@ -39,8 +43,12 @@ def plan_inputs(spec: JobSpec, files: Sequence[Sequence[InputFile]]) -> Iterator
     there are books, and small ones are packed all the same. `Split.input` is then the first of them.
     """
     size = split_size_bytes(spec, sum(file.bytes for listed in files for file in listed))
-    alike = groupby(range(len(files)), key=lambda i: (spec.inputs[i].format, spec.inputs[i].encoding))
-    for (kind, _), indexes in alike:
+    alike = groupby(
+        range(len(files)),
+        # what is read with a Secret needs to know which
+        key=lambda i: (spec.inputs[i].format, spec.inputs[i].encoding, spec.inputs[i].secret_ref),
+    )
+    for (kind, _, _), indexes in alike:
         first = next(indexes)
         listed = [*files[first], *(file for index in indexes for file in files[index])]
         for split in plan_splits([listed], [kind], size):
@@ -65,11 +73,18 @@ def _ranges(files: Iterable[InputFile], kind: InputFormat, split_size_bytes: int
         if file.bytes == 0 and kind != "files":
             continue
         pieces = 1
-        if kind in _CUTTABLE and not file.is_compressed:
+        if kind in _CUTTABLE and not file.is_compressed and not file.is_whole:
             pieces = -(-file.bytes // split_size_bytes)
         for piece in range(pieces):  # of nearly the same size, so that no task is left with a crumb
             start, end = piece * file.bytes // pieces, (piece + 1) * file.bytes // pieces
-            yield FileRange(path=file.path, start=start, end=end, size=file.bytes, mtime_ns=file.mtime_ns)
+            yield FileRange(
+                path=file.path,
+                start=start,
+                end=end,
+                size=file.bytes,
+                mtime_ns=file.mtime_ns,
+                validator=file.validator,
+            )
 
 
 def _pack(ranges: Iterable[FileRange], split_size_bytes: int) -> Iterator[tuple[FileRange, ...]]:

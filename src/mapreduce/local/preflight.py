@@ -14,6 +14,7 @@ from typing import Final
 
 from mapreduce.dataplane.inputs import list_input
 from mapreduce.errors import InvalidInput, UsageError
+from mapreduce.inlineinputs import content_name, size_bytes
 from mapreduce.model import MIB, Input, JobSpec
 from mapreduce.ownerrecord import InputEntry
 
@@ -35,6 +36,9 @@ def list_inputs(spec: JobSpec, output: Path) -> list[InputEntry]:
     """All input files of the job, in order. Raises InvalidInput, also for one that lies in the output folder."""
     entries: list[InputEntry] = []
     for source in spec.inputs:
+        if source.inline is not None:
+            entries.append((content_name(source.inline), size_bytes(source.inline), 0))
+            continue
         for file in list_input(source):
             if Path(file.path).is_relative_to(output):
                 raise InvalidInput(file.path, "lies in the output folder.", "Write to another folder with -o.")

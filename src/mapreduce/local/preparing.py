@@ -11,7 +11,7 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from mapreduce.errors import InvalidUserCode, UsageError
 from mapreduce.jobspec import Description, Overrides, build_spec
 from mapreduce.model import Code, JobSpec, Workers
 from mapreduce.userjob import Names
+from mapreduce.volumes import code_here, local_path, on_this_machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class Preparation:
     describing: Describing
     manifest: JobSpec | None = None
     scratch: list[Path] = field(default_factory=list)
+    claims: Mapping[str, Path] = field(default_factory=dict)
+    """Folders that stand here for a cluster's claims, by their names; absolute."""
 
     @property
     def output(self) -> Path:
@@ -69,6 +72,7 @@ class Preparation:
         uri = self.overrides.output or (self.manifest.output.uri if self.manifest is not None else None)
         if uri is None:
             raise UsageError("no output folder is given; add -o FOLDER")
+        uri = local_path("spec.output.uri", uri, self.claims)
         if "://" in uri:
             raise UsageError(f"output {uri}: only folders of this machine can be written; name one with -o")
         return Path(os.path.abspath(self.base / uri))  # noqa: PTH100 - resolve() would follow links
@@ -100,6 +104,7 @@ class Preparation:
             manifest=self.manifest,
             base=self.base,
         )
+        spec = on_this_machine(spec, self.claims)
         bundle = make_bundle(self.code, base=self.base, py_files=self.py_files)
         return PreparedJob(self.name or description.name, spec, bundle)
 
@@ -116,24 +121,36 @@ class Preparation:
 
 
 def prepare_file(
-    file: Path, overrides: Overrides, *, name: str | None = None, py_files: Iterable[Path] = ()
+    file: Path,
+    overrides: Overrides,
+    *,
+    name: str | None = None,
+    py_files: Iterable[Path] = (),
+    claims: Mapping[str, Path] | None = None,
 ) -> Preparation:
     """Begin with a job's Python file; relative paths are those of the current folder."""
     if not file.exists():
         raise InvalidUserCode(f"{file}: there is no such file; name the job's Python file")
     libraries = tuple(py_files)
     describing = start_describing(file, libraries, names=_names(overrides))
-    return Preparation(Code(volume_path=str(file)), Path.cwd(), overrides, name, libraries, describing)
+    code = Code(volume_path=str(file))
+    return Preparation(code, Path.cwd(), overrides, name, libraries, describing, claims=claims or {})
 
 
 def prepare_manifest(
-    file: Path, overrides: Overrides, *, name: str | None = None, py_files: Iterable[Path] = ()
+    file: Path,
+    overrides: Overrides,
+    *,
+    name: str | None = None,
+    py_files: Iterable[Path] = (),
+    claims: Mapping[str, Path] | None = None,
 ) -> Preparation:
     """Begin with a manifest; its relative paths are its folder's, those of the command line the current one's."""
     from mapreduce.manifest import from_file
 
     manifest = from_file(file)
-    code, libraries, scratch = manifest.spec.code, tuple(py_files), []
+    code = code_here(manifest.spec.code, claims or {})
+    libraries, scratch = tuple(py_files), []
     folder = file.absolute().parent
     names = _names(overrides, manifest.spec)
     if code.module is not None:
@@ -153,7 +170,15 @@ def prepare_manifest(
         output=str(here / overrides.output) if overrides.output is not None else None,
     )
     return Preparation(
-        code, folder, absolute, name or manifest.metadata.name, libraries, describing, manifest.spec, scratch
+        code,
+        folder,
+        absolute,
+        name or manifest.metadata.name,
+        libraries,
+        describing,
+        manifest.spec,
+        scratch,
+        claims or {},
     )
 
 
