@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,12 +21,12 @@ from tests.support.fakecoordinator import FakeCoordinator
 class Worker:
     """A started agent with its executors."""
 
-    def __init__(self, state: Path, scratch: Path, *options: str) -> None:
+    def __init__(self, state: Path, scratch: Path, *options: str, prefix: Sequence[str] = (sys.executable,)) -> None:
         self.scratch = scratch
         self._parent_read, self.parent_write = os.pipe()
-        command = [sys.executable, "-m", "mapreduce_worker", "--dir", str(state), "--scratch", str(scratch)]
+        command = ["-m", "mapreduce_worker", "--dir", str(state), "--scratch", str(scratch)]
         self.process = subprocess.Popen(
-            [*command, "--parent-fd", str(self._parent_read), *options],
+            [*prefix, *command, "--parent-fd", str(self._parent_read), *options],
             pass_fds=(self._parent_read,),
             stdin=subprocess.DEVNULL,
             start_new_session=True,

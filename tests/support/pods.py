@@ -1,0 +1,96 @@
+"""A worker as it is in a pod: an agent and a host of executors, two processes that share folders and no more.
+
+As root they are two users of one group, each of which may write to what the container of that name may.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.hosts import HostProcess
+from tests.support.workers import Setting, Worker
+
+AGENT_USER, EXECUTOR_USER, GROUP = 10_001, 10_002, 10_000
+
+
+class Pod:
+    """An agent and a host.
+
+    Args:
+        setting: the coordinator whose worker this is.
+        folder: short, because sockets lie in it; everything of the pod does.
+        has_users: the two are different users.
+        by_coordinator: the pod shares no volume with the coordinator.
+    """
+
+    def __init__(
+        self, setting: Setting, folder: Path, *options: str, has_users: bool = False, by_coordinator: bool = False
+    ) -> None:
+        self.setting, self.folder, self.has_users = setting, folder, has_users
+        self.sockets, self.disk, self.work = folder / "sockets", folder / "disk", folder / "work"
+        self.secrets = folder / "secrets"
+        for made in (self.sockets, self.disk, self.work):
+            made.mkdir(exist_ok=True)
+            self.share(made)
+        folder.chmod(0o755)
+        self.host = self.start_host()
+        self.agent = self._start_agent(options, by_coordinator=by_coordinator)
+
+    def share(self, folder: Path, *, group_may_write: bool = True) -> None:
+        """Give a folder to the group, as fsGroup does with a volume."""
+        if self.has_users:
+            os.chown(folder, 0, GROUP)
+            folder.chmod(0o2775 if group_may_write else 0o2755)
+
+    def start_host(self) -> HostProcess:
+        """The executors' container starts (again)."""
+        return HostProcess(self.sockets, prefix=self._as_user(EXECUTOR_USER), extra={"TMPDIR": "/tmp"})
+
+    def close(self) -> None:
+        self.agent.close()
+        self.host.close()
+
+    def _start_agent(self, options: tuple[str, ...], *, by_coordinator: bool) -> Worker:
+        work = ["--work", f"{self.work}={self.work}"]
+        if by_coordinator:
+            (self.disk / "work").mkdir()
+            self.share(self.disk / "work")
+            work = ["--work", f"{self.disk}/work={self.disk}/work"]
+        else:
+            work += ["--output-work", f"{self.work}={self.work}"]
+        return Worker(
+            self.setting.coordinator.folder,
+            self.disk,
+            *("--executors", str(self.sockets), *work, "--secrets", str(self.secrets), *options),
+            prefix=self._as_user(AGENT_USER),
+        )
+
+    def _as_user(self, user: int) -> list[str]:
+        if not self.has_users:
+            return [sys.executable]
+        interpreter = interpreter_for_others()
+        assert interpreter is not None
+        return [*_as(user), *interpreter]
+
+
+def interpreter_for_others() -> list[str] | None:
+    """How users other than root start Python with this checkout; None where only root can, or is nobody else."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        return None
+    path = ":".join(entry for entry in sys.path if entry)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for program in (sys.executable, f"/usr/bin/{version}"):
+        command = ["env", f"PYTHONPATH={path}", program]
+        probe = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', 'import mapreduce_worker']))"
+        done = subprocess.run([*_as(EXECUTOR_USER), *command, "-c", probe], check=False, capture_output=True, cwd="/")
+        if done.returncode == 0:
+            return command
+    return None
+
+
+def _as(user: int) -> list[str]:
+    return ["setpriv", f"--reuid={user}", f"--regid={GROUP}", "--clear-groups", "--inh-caps=-all"]
