@@ -29,7 +29,7 @@ MAX_COUNTER_NAME_CHARS: Final = 128
 #: RFC 3339 in UTC, without fractions of a second, as metav1.Time.
 Time = Annotated[str, Meta(max_length=32, extra_json_schema={"format": "date-time"})]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
-Bytes = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Bytes = Annotated[int, Meta(ge=0, le=1 << 53)]
 Digest = Annotated[str, Meta(max_length=128)]
 
 
@@ -52,7 +52,7 @@ class Condition(_Status, frozen=True, kw_only=True, omit_defaults=False):
     status: Annotated[ConditionStatus, Meta(description="Whether it is the case.")]
     observed_generation: Annotated[
         int,
-        Meta(ge=0, le=(1 << 63) - 1, description="metadata.generation of the object that the condition was made for."),
+        Meta(ge=0, le=1 << 53, description="metadata.generation of the object that the condition was made for."),
     ] = 0
     last_transition_time: Annotated[Time, Meta(description="When status last changed.")]
     reason: Annotated[
@@ -128,7 +128,7 @@ class JobStatus(_Status, frozen=True):
     """What became of the job so far; written by the operator."""
 
     observed_generation: Annotated[
-        int, Meta(ge=0, le=(1 << 63) - 1, description="metadata.generation of the object that this status is of.")
+        int, Meta(ge=0, le=1 << 53, description="metadata.generation of the object that this status is of.")
     ] = 0
     state: (
         Annotated[State, Meta(description="The state in one word, for people; programs look at conditions.")] | None
@@ -143,6 +143,12 @@ class JobStatus(_Status, frozen=True):
         | None
     ) = None
     completion_time: Annotated[Time, Meta(description="When the job ended, either way.")] | None = None
+    suspended_seconds: Annotated[
+        Count, Meta(description="Time the job was suspended so far, which its active deadline does not count.")
+    ] = 0
+    pending_since: Annotated[Time, Meta(description="Since when no worker is ready, while some should be.")] | None = (
+        None
+    )
     spec_digest: Annotated[Digest, Meta(description="Digest of the specification that the job was started with.")] = ""
     code_digest: Annotated[Digest, Meta(description="Digest of the code that the job was started with.")] = ""
     maps: Annotated[Tasks, Meta(description="The map tasks.")] = Tasks()

@@ -69,7 +69,12 @@ class ClaimTemplate(_Spec, frozen=True):
     """A PersistentVolumeClaim to make."""
 
     size: Annotated[
-        str, Meta(pattern=r"^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|Pi)?\Z", description="Size of the volume, such as 10Gi.")
+        str,
+        Meta(
+            max_length=17,
+            pattern=r"^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|Pi)?\Z",
+            description="Size of the volume, such as 10Gi.",
+        ),
     ] = "1Gi"
     storage_class_name: (
         Annotated[ObjectName, Meta(description="StorageClass of the claim; default: the cluster's default class.")]

@@ -18,10 +18,9 @@ import yaml
 from cluster import caching, gobuild, programs
 from cluster.controlplane import ControlPlane
 from cluster.errors import ClusterError
+from tests.support.crdjobs import DEFINITION
 from tests.support.kubeapi import ApiRefused, KubeApi, Object, is_true, path_of
-from tests.support.tree import ROOT
 
-DEFINITION = ROOT / "crds" / "mapreducejobs.mapreduce.dev.yaml"
 _SERVED_WITHIN_S = 30.0
 _numbers = itertools.count(1)
 

@@ -77,7 +77,8 @@ RULES: Final[Mapping[type[msgspec.Struct], tuple[Rule, ...]]] = {
             "in a cluster'",
         ),
         Rule(
-            rf"!has(self.uri) || self.uri.startsWith('http') || self.uri.matches('^[a-z]+://{_CLAIM}(/|$)')",
+            "!has(self.uri) || !(self.uri.startsWith('pvc://') || self.uri.startsWith('configmap://'))"
+            rf" || self.uri.matches('^[a-z]+://{_CLAIM}(/|$)')",
             "uri must name a claim or ConfigMap after ://, in lower case, such as pvc://books/2024/*.txt",
             ".uri",
         ),
