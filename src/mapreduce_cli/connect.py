@@ -6,7 +6,6 @@ this user that listens there; the one coordinator of this user that runs. A toke
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,14 +108,6 @@ def find_job(client: CoordinatorClient, name: str) -> int:
     if not jobs:
         raise UsageError(f"the coordinator at {client.address()} has no job named {name!r}; `mr ls` lists them")
     return jobs[-1]
-
-
-def as_folder(name: str) -> Path | None:
-    """The output folder that a person means by `name`, or None when it is a job's id or name."""
-    if name.isdecimal() and not name.startswith("0"):
-        return None
-    path = Path(name)
-    return path if path.is_dir() or os.sep in name else None
 
 
 def _is_same(one: str, other: str) -> bool:

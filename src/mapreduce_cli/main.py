@@ -20,18 +20,31 @@ from mapreduce.errors import MapReduceError
 COMMANDS: Final = {
     "run": ("run", "Run a job here, with worker processes of its own, and wait for it."),
     "check": ("check", "Check a job's file, and with a sample its results, before running it."),
+    "manifest": ("manifest", "Print a job as the YAML that kubectl apply takes."),
+    "submit": ("submit", "Hand a job to a cluster or to a running coordinator; prints its name or id."),
+    "ls": ("ls", "List the jobs of a cluster or of a coordinator."),
     "get": ("get", "Print, copy, merge or rank the output of a job."),
+    "watch": ("watch", "Watch a job until it has ended."),
+    "wait": ("wait", "Wait until a job has ended; the exit code says how."),
+    "why": ("why", "Say in a sentence what a job waits for, or why it failed, and what to do."),
+    "logs": ("logs", "Show what a job's attempts printed, and why they failed."),
+    "counters": ("counters", "Show what a job's functions have counted, so far or in all."),
+    "cancel": ("cancel", "Cancel a job."),
+    "suspend": ("suspend", "Suspend a job of a cluster: its pods end, its work stays."),
+    "resume": ("resume", "Go on with a suspended job of a cluster."),
+    "scale": ("scale", "Give a job of a cluster another number of workers."),
+    "rm": ("rm", "Delete jobs of a cluster and all that they own; outputs stay."),
     "coordinator": ("coordinator", "Serve a state folder: jobs can be submitted, workers can join and leave."),
     "worker": ("worker", "Join a coordinator and run tasks until it is told to stop."),
-    "submit": ("submit", "Hand a job to a running coordinator; prints the job's id."),
-    "ls": ("ls", "List the jobs of a coordinator."),
-    "wait": ("wait", "Wait until a job has ended; the exit code says how."),
-    "logs": ("logs", "Show what a job's attempts printed, and why they failed."),
-    "cancel": ("cancel", "Cancel a job."),
     "wal": ("wal", "Explain or check the write-ahead log of a state or output folder."),
+    "doctor": ("doctor", "Check this machine, or a cluster, for what jobs need."),
+    "completion": ("completion", "Print what a shell needs to complete commands, options and jobs."),
 }
 
 EXIT_INTERRUPTED: Final = 130
+
+#: What the root context's `obj` is when the command line was called as `kubectl mr`.
+PLUGIN: Final = "kubectl plugin"
 
 
 class LazyGroup(click.Group):
@@ -72,7 +85,8 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 coordinator unreachable, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 coordinator or cluster unreachable, "
+    "130 interrupted.",
 )
 @click.version_option(package_name="mapreduce-operator", prog_name="mr")
 def cli() -> None:
@@ -81,22 +95,33 @@ def cli() -> None:
     \b
     mr run wordcount.py 'books/*.txt' -o out/     run it here, on all cores
     mr get out/ --top 10                          see the result
+    mr submit wordcount.py pvc://books/ -o pvc://results/wc -n team-a       run it in a cluster
     mr COMMAND --help                             all about one command
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `mr` script. Ends the process with the command's exit code."""
+    _run(arguments, is_plugin=False)
+
+
+def plugin() -> None:
+    """Entry point of `kubectl-mr`, which kubectl runs as `kubectl mr`: jobs are those of a cluster."""
+    _run(None, is_plugin=True)
+
+
+def _run(arguments: Sequence[str] | None, *, is_plugin: bool) -> None:
     if os.name != "posix":
         _say("Windows is not supported; use WSL, or a container. Linux and macOS are.")
         sys.exit(2)
-    sys.exit(invoke(arguments))
+    sys.exit(invoke(arguments, is_plugin=is_plugin))
 
 
-def invoke(arguments: Sequence[str] | None = None) -> int:
+def invoke(arguments: Sequence[str] | None = None, *, is_plugin: bool = False) -> int:
     """Run one command line; returns its exit code. Errors of ours become one line; a bug keeps its traceback."""
+    name, means = ("kubectl mr", PLUGIN) if is_plugin else ("mr", None)
     try:
-        result = cli.main(arguments, prog_name="mr", standalone_mode=False)
+        result = cli.main(arguments, prog_name=name, standalone_mode=False, obj=means)
         sys.stdout.flush()
     except click.UsageError as error:
         _say(_usage_line(error))

@@ -32,6 +32,15 @@ def size(text: str) -> int:
         raise click.BadParameter(str(error)) from None
 
 
+def claim(text: str) -> tuple[str, Path]:
+    """Name of a cluster's claim and the folder that stands for it, of an option's value `NAME=FOLDER`."""
+    name, folder = pair(text)
+    path = Path(folder).absolute()
+    if not path.is_dir():
+        raise click.BadParameter(f"{folder!r} is no folder")
+    return name, path
+
+
 def duration(text: str) -> int:
     """Whole seconds, at least one, of an option's value such as `1h30m`; as click's `type`."""
     try:
@@ -188,10 +197,27 @@ def job_options(command: _Command) -> _Command:
     return typing.cast("_Command", decorated)
 
 
-def begin(job: JobOptions, *, replicas: int | None = None, is_check: bool = False) -> Preparation:
+def cluster_job_options(command: _Command) -> _Command:
+    """Options of a job that mean something in a cluster only: `workers` and `image`."""
+    decorated: Any = command
+    for option in (
+        click.option("--image", metavar="IMAGE", help="Image in which the code runs.  [the operator's worker image]"),
+        click.option("--workers", type=click.IntRange(0, 10_000), metavar="N", help="Workers to start.  [2]"),
+    ):
+        decorated = option(decorated)
+    return typing.cast("_Command", decorated)
+
+
+def begin(
+    job: JobOptions,
+    *,
+    replicas: int | None = None,
+    is_check: bool = False,
+    claims: Mapping[str, Path] | None = None,
+) -> Preparation:
     """Begin to prepare the job of a command line: its code is being described when this returns. Raises UsageError.
 
-    A check needs neither inputs nor an output.
+    A check needs neither inputs nor an output. `claims` are folders that stand for a cluster's claims, by their names.
     """
     from mapreduce.local.preflight import refuse_missing
     from mapreduce.local.preparing import prepare_file, prepare_manifest
@@ -209,7 +235,7 @@ def begin(job: JobOptions, *, replicas: int | None = None, is_check: bool = Fals
     if not is_check:
         refuse_missing(job.inputs, Path.cwd())
     prepare = prepare_manifest if job.is_manifest else prepare_file
-    return prepare(job.file, job.overrides(replicas=replicas), name=job.name, py_files=job.py_files)
+    return prepare(job.file, job.overrides(replicas=replicas), name=job.name, py_files=job.py_files, claims=claims)
 
 
 _OVERRIDES: Final = (

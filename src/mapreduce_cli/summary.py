@@ -9,12 +9,17 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from mapreduce.diagnosis.failuregroups import FailureGroup, group_failures, signature
 from mapreduce.protocol.messages import FailureSample, JobStatus
 from mapreduce_cli.units import format_count, format_duration, format_size
 
+if TYPE_CHECKING:
+    from mapreduce_cli.why import Answer
+
 _SHOWN_COUNTERS: Final = 20
+_SHOWN_TASKS: Final = 3
 _LONGEST_COMMAND: Final = 1_500
 
 #: What a count of warnings means, and what to do about it.
@@ -61,20 +66,60 @@ def describe_failure(status: JobStatus, *, logs: str, retry: str) -> str:
         if message:
             lines.append(_field("cause", message))
     else:
-        failure = sample.failure
-        if message and failure.message.strip() not in message:
+        if message and sample.failure.message.strip() not in message:
             lines.append(_field("why", message.split("\n", 1)[0]))
-        lines.append(_field("cause", failure.message.strip()))
-        lines.append(_field("task", f"{sample.id.task}, attempt {sample.id.attempt}" + _on(sample.worker)))
-        if failure.record:
-            lines.append(_field("record", failure.record))
-        if failure.traceback.strip():
-            lines.append("  traceback, from your code:")
-            lines += [f"    {line}" for line in failure.traceback.strip("\n").split("\n")]
-        lines.append(_field("log", f"{logs} --task {sample.id.task}"))
+        lines += _describe_sample(sample, logs=logs)
+        lines += _describe_others(group_failures(status.failures), sample)
     if retry and status.state != "Cancelled":
         lines.append(_field("retry", retry))
     return "\n".join(lines)
+
+
+def describe_answer(answer: Answer, *, most_groups: int) -> str:
+    """What `mr why` prints: the sentence, what to do, and the failures by cause."""
+    sentence = answer.sentence.rstrip()
+    if "\n" not in sentence and not sentence.endswith((".", "!", "?")):
+        sentence += "."
+    lines = [f"{answer.job}: {sentence}"]
+    if answer.fix:
+        lines.append(_field("fix", answer.fix))
+    for group in answer.failures[:most_groups]:
+        lines.append(_field("failed", f"{plural(group.count, 'attempt')} of {_some(group.tasks)}"))
+        lines += _describe_sample(group.newest, logs=answer.logs)
+    if len(answer.failures) > most_groups:
+        lines.append(f"  and {plural(len(answer.failures) - most_groups, 'other cause')}")
+    if answer.retry:
+        lines.append(_field("retry", answer.retry))
+    return "\n".join(lines)
+
+
+def _describe_sample(sample: FailureSample, *, logs: str) -> list[str]:
+    failure = sample.failure
+    lines = [
+        _field("cause", failure.message.strip()),
+        _field("task", f"{sample.id.task}, attempt {sample.id.attempt}" + _on(sample.worker)),
+    ]
+    if failure.record:
+        lines.append(_field("record", failure.record))
+    if failure.traceback.strip():
+        lines.append("  traceback, from your code:")
+        lines += [f"    {line}" for line in failure.traceback.strip("\n").split("\n")]
+    if logs:
+        lines.append(_field("log", f"{logs} --task {sample.id.task}"))
+    return lines
+
+
+def _describe_others(groups: Sequence[FailureGroup], shown: FailureSample) -> list[str]:
+    """One line for each other cause that attempts failed of."""
+    others = [group for group in groups if signature(group.newest) != signature(shown)]
+    return [
+        _field("also", f"{plural(group.count, 'attempt')} of {_some(group.tasks)}: {group.title}") for group in others
+    ]
+
+
+def _some(tasks: Sequence[str]) -> str:
+    more = f" and {len(tasks) - _SHOWN_TASKS} more" if len(tasks) > _SHOWN_TASKS else ""
+    return ", ".join(tasks[:_SHOWN_TASKS]) + more
 
 
 def this_command() -> str:

@@ -10,7 +10,8 @@ import pytest
 from mapreduce.coordinator.runtimefile import Note, leave_note, notes_folder, read_notes
 from mapreduce.coordinator.statefiles import Endpoint, write_endpoint
 from mapreduce.errors import Unreachable, UsageError
-from mapreduce_cli.connect import Address, as_folder, find
+from mapreduce_cli.connect import Address, find
+from mapreduce_cli.jobnames import as_folder
 
 
 @pytest.fixture(autouse=True)

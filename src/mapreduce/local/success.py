@@ -33,6 +33,7 @@ class Success(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[str, PartFacts] = {}
     """By name, in order of partition."""
     warnings: dict[str, int] = {}
+    counters: dict[str, int] = {}
 
 
 def read_success(path: Path) -> Success | None:

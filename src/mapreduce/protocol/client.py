@@ -7,14 +7,14 @@ one for each purpose. All methods raise `Unreachable`, `Unauthorized` or `Refusa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import BinaryIO, Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from mapreduce.errors import Unreachable
-from mapreduce.protocol.connection import DEADLINE_S, Answer, Connection, Refusal, Request
+from mapreduce.protocol.connection import DEADLINE_S, Answer, Connection, Refusal, Request, Transport
 from mapreduce.protocol.endpoint import Endpoint, FolderEndpoint, Role, TokenFileEndpoint, UrlEndpoint
 from mapreduce.protocol.messages import (
     AttemptId,
@@ -59,9 +59,15 @@ T = TypeVar("T")
 class _Client:
     """What both kinds of callers share."""
 
-    def __init__(self, endpoint: Endpoint, *, deadline_s: float = DEADLINE_S) -> None:
-        self._endpoint, self._deadline_s = endpoint, deadline_s
-        self._connection = Connection(endpoint)
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        deadline_s: float = DEADLINE_S,
+        connect: Callable[[Endpoint], Transport] = Connection,
+    ) -> None:
+        self._endpoint, self._deadline_s, self._connect = endpoint, deadline_s, connect
+        self._connection = connect(endpoint)
 
     def close(self) -> None:
         """Close the connection; a later call opens another one."""
@@ -206,6 +212,10 @@ class CoordinatorClient(_Client):
         """What the attempts of a task (`map-3`) printed."""
         return self._call(Request("GET", f"/v1/jobs/{job}/logs/{quote(task, safe='')}", self._token("read"))).body
 
+    def logged_tasks(self, job: int) -> list[str]:
+        """Tasks whose attempts printed something, maps first. Only the reader of a volume answers this."""
+        return self._typed(Request("GET", f"/v1/jobs/{job}/logs", self._token("read")), list[str])
+
     def parts(self, job: int) -> list[str]:
         """Names of the published parts, in order."""
         return self._typed(Request("GET", f"/v1/jobs/{job}/parts", self._token("read")), list[str])
@@ -221,9 +231,22 @@ class CoordinatorClient(_Client):
         To go on after that, ask again from the last sequence seen. Uses a connection of its own.
         """
         asked = Request("GET", f"/v1/events?from={from_sequence}", self._token("read"))
-        connection = Connection(self._endpoint)
+        connection = self._connect(self._endpoint)
         try:
             yield from _server_sent(connection.lines(asked, silence_s=silence_s))
+        finally:
+            connection.close()
+
+    def frames(self, job: int, *, silence_s: float = 60.0) -> Generator[bytes, None, None]:
+        """What the page shows of a job, as JSON: the whole state first, then what changes, for ever.
+
+        Uses a connection of its own.
+        """
+        asked = Request("GET", f"/v1/jobs/{job}/frames", self._token("read"))
+        connection = self._connect(self._endpoint)
+        try:
+            for _, data in _server_sent(connection.lines(asked, silence_s=silence_s)):
+                yield data
         finally:
             connection.close()
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
@@ -64,7 +64,27 @@ class Answer:
     """What came back for a request that was carried out."""
 
     body: bytes
-    headers: http.client.HTTPMessage
+    headers: Mapping[str, str] | http.client.HTTPMessage
+
+
+class Transport(Protocol):
+    """A way to a coordinator: a connection of its own, or one through something that stands before it."""
+
+    def call(self, request: Request, *, deadline_s: float = DEADLINE_S) -> Answer:
+        """Send the request and return the whole answer."""
+        ...
+
+    def download(self, request: Request, into: BinaryIO, *, deadline_s: float = DEADLINE_S) -> int:
+        """Send the request and write the answer's body to a file; returns its length. The deadline is per block."""
+        ...
+
+    def lines(self, request: Request, *, silence_s: float) -> Iterator[bytes]:
+        """Lines of an answer that has no end. Raises `Unreachable` at its end, or after `silence_s` without a byte."""
+        ...
+
+    def close(self) -> None:
+        """Drop what is open; the next call opens it again."""
+        ...
 
 
 class Connection:

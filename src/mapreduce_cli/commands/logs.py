@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mapreduce.errors import UsageError
-from mapreduce_cli.connect import Address, Found, as_folder, coordinator_options, find, find_job
+from mapreduce_cli.cluster.options import Target, target_options
+from mapreduce_cli.jobnames import OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
+
+if TYPE_CHECKING:
+    from mapreduce.protocol.client import CoordinatorClient
 
 
 @click.command(
@@ -18,30 +23,63 @@ Examples:
   mr logs out/                      of a `mr run`; no coordinator need be alive
   mr logs out/ --task map-3
   mr logs 2 --task reduce-0
+  mr logs wordcount -n team-a --task map-3
+  mr logs wordcount -n team-a --coordinator-pod -f
+  mr logs wordcount -n team-a --worker mr-wordcount-1a2b3c4d-workers-x7k2p
 \b
 Each attempt's output is under a heading `==> map-3/attempt-2 <==`; of a very long one the middle is left out.""",
 )
 @click.argument("job", metavar="JOB|OUT")
 @click.option("--task", metavar="TASK", help="Only this task, such as map-3 or reduce-0.")
-@coordinator_options
-def command(job: str, task: str | None, address: Address) -> int:
+@click.option("--coordinator-pod", is_flag=True, help="What the coordinator's own container says (clusters).")
+@click.option("--worker", metavar="POD", help="What a worker's containers say (clusters).")
+@click.option("-f", "--follow", is_flag=True, help="With --coordinator-pod or --worker: go on as more comes.")
+@click.option(
+    "--reader-image",
+    envvar="MR_READER_IMAGE",
+    metavar="IMAGE",
+    help="Worker image of the pod that reads a suspended job's volume.  [$MR_READER_IMAGE, else found]",
+)
+@target_options
+def command(
+    job: str,
+    task: str | None,
+    coordinator_pod: bool,
+    worker: str | None,
+    follow: bool,
+    reader_image: str | None,
+    target: Target,
+) -> int:
     """Show what a job's attempts printed, and why they failed.
 
     That is stdout, stderr and traceback of each attempt, oldest first.
     """
-    folder = as_folder(job)
-    if folder is not None:
-        state, number = _state_of(folder)
-        return _show(state, number, task)
-    found = find(address)
-    client = found.client()
-    number = find_job(client, job)
-    if found.folder is not None:
-        return _show(found.folder, number, task)
-    return _show_remote(found, number, task)
+    pods = [option for option, given in (("--coordinator-pod", coordinator_pod), ("--worker", worker)) if given]
+    if len(pods) > 1 or (pods and task is not None):
+        raise click.UsageError("--task, --coordinator-pod and --worker exclude each other")
+    if follow and not pods:
+        raise click.UsageError("--follow goes with --coordinator-pod or --worker")
+    match resolve(job, target):
+        case OfCluster() as found:
+            from mapreduce_cli.cluster import logs
+
+            if pods:
+                return logs.show_pods(found, worker=worker, follow=follow)
+            return logs.show_tasks(found, task, reader_image)
+        case _ if pods:
+            raise UsageError(f"{pods[0]} is for jobs in a cluster; add -n NAMESPACE to name one there")
+        case OfClaim(_, uri):
+            raise UsageError(f"the job that wrote {uri} is gone, and its logs with it; `mr get {uri}` reads the output")
+        case OfFolder(folder):
+            state, number = state_of(folder)
+            return _show(state, number, task)
+        case OfCoordinator(at, client, number):
+            if at.folder is not None:
+                return _show(at.folder, number, task)
+            return show_remote(client, number, task)
 
 
-def _state_of(folder: Path) -> tuple[Path, int]:
+def state_of(folder: Path) -> tuple[Path, int]:
     """State folder and job id behind an output folder."""
     from mapreduce.local.claiming import look_into
     from mapreduce.local.paths import OutputPaths
@@ -81,10 +119,17 @@ def _tasks_with_logs(folder: Path) -> list[str]:
     return [f"{kind}-{index}" for kind, index in parsed]
 
 
-def _show_remote(found: Found, job: int, task: str | None) -> int:
-    client = found.client()
+def show_remote(client: CoordinatorClient, job: int, task: str | None) -> int:
+    """From a coordinator elsewhere: one task, or all that failed."""
+    if task is not None:
+        content = client.logs(job, task)
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        if not content:
+            click.echo(f"mr: task {task} printed nothing", err=True)
+        return 0
     status, _ = client.status(job)
-    tasks = [task] if task is not None else sorted({sample.id.task for sample in status.failures})
+    tasks = sorted({sample.id.task for sample in status.failures})
     if not tasks:
         click.echo("mr: no attempt failed; name a task with --task to see what it printed", err=True)
     for name in tasks:

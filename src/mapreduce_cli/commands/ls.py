@@ -1,4 +1,4 @@
-"""`mr ls`: the jobs of a coordinator."""
+"""`mr ls`: the jobs of a cluster's namespace, or of a coordinator."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import time
 
 import click
 
+from mapreduce.errors import UsageError
 from mapreduce.protocol.messages import JobStatus, TaskCounts
-from mapreduce_cli.connect import Address, coordinator_options, find
+from mapreduce_cli.cluster.options import Target, target_options
+from mapreduce_cli.connect import find
+from mapreduce_cli.jobnames import OfCluster, jobs_of, means_cluster, resolve
 from mapreduce_cli.tables import Column, format_option, render
 from mapreduce_cli.units import format_duration, format_size
 
@@ -16,19 +19,51 @@ from mapreduce_cli.units import format_duration, format_size
     name="ls",
     epilog="""\b
 Examples:
-  mr ls
-  mr ls -o wide
-  mr ls -o name | xargs -n1 mr wait
+  mr ls                                          the coordinator that runs here, else the cluster's jobs
+  mr ls -n team-a                                mr ls -A
+  mr ls wordcount -n team-a -o yaml              one job, as the API server holds it
+  mr ls -n team-a -o name | xargs -n1 mr wait -n team-a
   mr ls -o json --dir state/ | jq '.[] | select(.state == "Failed") | .message'""",
 )
-@coordinator_options
+@click.argument("name", metavar="[JOB]", required=False)
+@target_options
+@click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Jobs of all namespaces of the cluster.")
 @format_option
-def command(address: Address, format_: str) -> int:
-    """List the jobs of a coordinator.
+def command(name: str | None, target: Target, everywhere: bool, format_: str) -> int:
+    """List the jobs of a cluster or of a coordinator.
 
-    They are in order of submission, which is the order in which they run.
+    Those of a coordinator are in order of submission, which is the order in which they run.
     """
-    client = find(address).client()
+    if everywhere and target.means_coordinator:
+        raise click.UsageError("-A means a cluster's namespaces, and --dir or --coordinator a coordinator outside one")
+    if name is not None:
+        found = resolve(name, target)
+        if not isinstance(found, OfCluster):
+            raise UsageError("a single job is shown for clusters only; `mr ls` lists all of a coordinator")
+        from mapreduce_cli.cluster.listing import show
+
+        click.echo(show([found.job], format_, is_one=True), nl=False)
+        return 0
+    if everywhere or means_cluster(target):
+        return _of_cluster(target, format_, everywhere=everywhere)
+    return _of_coordinator(target, format_)
+
+
+def _of_cluster(target: Target, format_: str, *, everywhere: bool) -> int:
+    from mapreduce_cli.cluster.listing import show
+
+    jobs = jobs_of(target)
+    found = jobs.list(everywhere=everywhere)
+    if not found and format_ in {"table", "wide"}:
+        where = "the cluster" if everywhere else f"namespace {jobs.cluster.namespace}"
+        click.echo(f"mr: there are no MapReduceJobs in {where}", err=True)
+        return 0
+    click.echo(show(found, format_, everywhere=everywhere), nl=False)
+    return 0
+
+
+def _of_coordinator(target: Target, format_: str) -> int:
+    client = find(target.address).client()
     jobs = client.statuses().jobs
     if not jobs and format_ in {"table", "wide"}:
         click.echo(f"mr: the coordinator at {client.address()} has no jobs", err=True)

@@ -1,4 +1,4 @@
-"""`mr submit`: hand a job to a running coordinator."""
+"""`mr submit`: hand a job to a cluster, or to a coordinator that runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from urllib.parse import urlsplit
 
 import click
 
-from mapreduce_cli.connect import Address, coordinator_options, find
-from mapreduce_cli.options import JobOptions, begin, job_options
+from mapreduce.errors import UsageError
+from mapreduce_cli.cluster.options import Target, target_options
+from mapreduce_cli.connect import find
+from mapreduce_cli.jobnames import means_cluster
+from mapreduce_cli.options import JobOptions, begin, cluster_job_options, job_options
 
 if TYPE_CHECKING:
     from mapreduce.local.preparing import PreparedJob
@@ -19,25 +22,41 @@ if TYPE_CHECKING:
     name="submit",
     epilog="""\b
 Examples:
-  mr submit wordcount.py 'books/*.txt' -o out/ --arg min_length=3
-  mr submit --coordinator http://127.0.0.1:8080 job.yaml --wait
-  id=$(mr submit wordcount.py books/ -o out/) && mr wait $id
+  mr submit wc.py pvc://books/ -o pvc://results/wc -n team-a
+  mr submit wc.py pvc://books/ -o pvc://results/wc --workers 8 --wait
+  mr submit wordcount.py 'books/*.txt' -o out/ --dir state/
+  id=$(mr submit job.yaml --coordinator http://127.0.0.1:8080) && mr wait $id
 \b
-Paths are those of the coordinator's and the workers' machines. Jobs run one at a time, in order of submission.""",
+With -n, --context, --kubeconfig or $MR_NAMESPACE it creates a MapReduceJob in that cluster; with --dir or
+--coordinator the job goes to that coordinator, and paths are those of its and its workers' machines. With neither:
+to the coordinator of yours that runs here, else to the kubeconfig's cluster.""",
 )
 @job_options
-@coordinator_options
+@cluster_job_options
+@target_options
 @click.option("--wait", "waits", is_flag=True, help="Wait until the job has ended; the exit code says how.")
-def command(job: JobOptions, address: Address, waits: bool) -> int:
-    """Hand a job to a running coordinator; prints the job's id.
+def command(job: JobOptions, workers: int | None, image: str | None, target: Target, waits: bool) -> int:
+    """Hand a job to a cluster or to a running coordinator; prints its name or id.
 
-    FILE is a Python file with a mapper (and a reducer), or a manifest (.yaml). INPUTs are files, folders or globs.
+    FILE is a Python file with a mapper (and a reducer), or a manifest (.yaml). INPUTs are files, folders or globs, or
+    in a cluster pvc://CLAIM/PATH, configmap://NAME/PATH, http(s)://.
     """
+    if means_cluster(target):
+        from mapreduce_cli.cluster.submitting import submit
+
+        return submit(job, target, replicas=workers, image=image, waits=waits)
+    if workers is not None or image is not None:
+        given = "--workers" if workers is not None else "--image"
+        raise UsageError(f"{given} means something in a cluster only; a coordinator's workers join it by `mr worker`")
+    return _to_coordinator(job, target, waits=waits)
+
+
+def _to_coordinator(job: JobOptions, target: Target, *, waits: bool) -> int:
     from mapreduce.protocol.messages import SubmitRequest
 
     preparation = begin(job)
     try:
-        found = find(address)
+        found = find(target.address)
         output = preparation.output
         prepared = preparation.finish()
         client = found.client()

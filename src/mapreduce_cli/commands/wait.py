@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from mapreduce.errors import Unreachable, UsageError
-from mapreduce_cli.connect import Address, Found, as_folder, coordinator_options, find, find_job
+from mapreduce_cli.cluster.options import Target, target_options
+from mapreduce_cli.connect import Found
+from mapreduce_cli.jobnames import Named, OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
 from mapreduce_cli.options import duration
 
 
@@ -17,25 +19,37 @@ from mapreduce_cli.options import duration
 Examples:
   mr wait 1
   mr wait wordcount --timeout 10m
+  mr wait wordcount -n team-a
   mr wait out/
 \b
-Exit codes: 0 complete, 1 failed, cancelled or not ended in time, 3 coordinator unreachable.""",
+Exit codes: 0 complete, 1 failed, cancelled or not ended in time, 3 coordinator or cluster unreachable.""",
 )
 @click.argument("job", metavar="JOB|OUT")
-@coordinator_options
+@target_options
 @click.option("--timeout", type=duration, metavar="TIME", help="Wait no longer than this.  [for ever]")
-def command(job: str, address: Address, timeout: int | None) -> int:
+def command(job: str, target: Target, timeout: int | None) -> int:
     """Wait until a job has ended; the exit code says how.
 
-    A job is named by its id, its name (the latest of that name), or its output folder.
+    A job is named by its id, its name (the latest of that name), or its output: a folder, or pvc://CLAIM/PATH.
     """
-    from mapreduce_cli.waiting import wait_for_job
+    return wait_for_resolved(resolve(job, target), timeout)
 
-    folder = as_folder(job)
-    if folder is None:
-        client = find(address).client()
-        return wait_for_job(client, find_job(client, job), timeout_s=timeout)
-    return _wait_for_folder(folder, timeout)
+
+def wait_for_resolved(named: Named, timeout: int | None) -> int:
+    """Wait for a job wherever it is."""
+    match named:
+        case OfCluster() as found:
+            from mapreduce_cli.cluster.following import wait_for
+
+            return wait_for(found, timeout_s=timeout)
+        case OfClaim(_, uri):
+            raise UsageError(f"no MapReduceJob writes to {uri}; `mr get {uri}` reads what lies there")
+        case OfCoordinator(_, client, number):
+            from mapreduce_cli.waiting import wait_for_job
+
+            return wait_for_job(client, number, timeout_s=timeout)
+        case OfFolder(folder):
+            return _wait_for_folder(folder, timeout)
 
 
 def _wait_for_folder(folder: Path, timeout: int | None) -> int:

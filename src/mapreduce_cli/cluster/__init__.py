@@ -1,0 +1,1 @@
+"""The command line against a cluster. Nothing here is imported before a command is known to need one."""
