@@ -51,6 +51,11 @@ class Names:
     reducer: str | None = None
     combiner: str | None = None
 
+    @classmethod
+    def asked_by(cls, spec: JobSpec) -> Names:
+        """What a manifest asks for; the default name of the mapper asks for nothing."""
+        return cls(spec.mapper if spec.mapper != "mapper" else None, spec.reducer, spec.combiner)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

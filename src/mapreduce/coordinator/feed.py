@@ -77,6 +77,22 @@ class Feed:
                 position = sequence
                 yield sequence, encode_event(record)
 
+    async def watch(self, from_sequence: int, source: Source) -> AsyncIterator[tuple[int, AnyRecord]]:
+        """Yields (sequence, record) of what comes after `from_sequence`, each only once it is durable.
+
+        For the process itself: what is no longer in memory when it is asked for is left out.
+        """
+        position = from_sequence
+        while True:
+            fresh = self._after(position)
+            if not fresh:
+                self._arrived = event = asyncio.Event() if self._arrived.is_set() else self._arrived
+                await event.wait()
+                continue
+            await source.durable()
+            for position, record in fresh:
+                yield position, record
+
     def _reaches_back_to(self, sequence: int) -> bool:
         """Every record after `sequence` is still here."""
         return sequence > 0 and bool(self._recent) and self._recent[0][0] <= sequence + 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ import msgspec
 
 from mapreduce.coordinator.publish import SUCCESS_NAME
 from mapreduce.coordinator.statefiles import replace_file, sync_folder
-from mapreduce.coordinator.store import STATE_NAME
+from mapreduce.coordinator.store import STATE_NAME, WORK_NAME
 from mapreduce.errors import OutputRefused
 from mapreduce.model import JobSpec
 from mapreduce.ownerrecord import OwnerRecord, make_owner_record
@@ -36,10 +37,14 @@ class Claimant:
     job: int
     name: str
     code: str
+    is_new: bool = False
+    """The job has not begun: a record of the same job is of an earlier life, whose log is gone."""
 
 
 def claim_output(spec: JobSpec, claimant: Claimant) -> None:
     """Makes the output folder this job's. Blocking; repeatable by the same job.
+
+    A job that begins anew goes on with a folder that is its own and holds no finished result.
 
     Raises:
         OutputRefused: the folder holds a finished or a foreign result, or belongs to another job, or cannot be written.
@@ -66,13 +71,18 @@ def _claim(folder: Path, own: Path, spec: JobSpec, claimant: Claimant) -> None:
     )
     known = read_owner(own / "owner.json")
     if known is not None and _is_of(known, claimant):
-        return
+        if not claimant.is_new:
+            return
+        if not (folder / SUCCESS_NAME).exists() and not (own / _REPLACED_NAME).exists():
+            _remove_entries(own, kept={"owner.json", WORK_NAME})
+            replace_file(own / "owner.json", _encode(record))
+            return
     names = sorted(entry.name for entry in folder.iterdir())
     if names == [STATE_NAME] and known is None and _is_unclaimed(own):
         (own / _REPLACED_NAME).unlink(missing_ok=True)
         names = []
     elif names == [STATE_NAME] and known is not None and known.end:
-        shutil.rmtree(own)  # a job of ours that ended without a result
+        _remove_entries(own, kept={WORK_NAME})  # a job of ours that ended without a result
         names = []
     has_result = (folder / SUCCESS_NAME).exists() or (own / _REPLACED_NAME).exists()
     if names and (known is None or spec.output.overwrite != "Replace" or not has_result):
@@ -101,7 +111,8 @@ def _claim(folder: Path, own: Path, spec: JobSpec, claimant: Claimant) -> None:
 
 def _is_unclaimed(own: Path) -> bool:
     """Nothing is there but what an interrupted removal leaves, or a claim that was interrupted or is being made now."""
-    return all(it.name == _REPLACED_NAME or it.name.startswith(".owner.json.") for it in own.iterdir())
+    harmless = {_REPLACED_NAME, WORK_NAME}
+    return all(it.name in harmless or it.name.startswith(".owner.json.") for it in own.iterdir())
 
 
 def note_end(spec: JobSpec, claimant: Claimant, end: str) -> None:
@@ -157,11 +168,16 @@ def _remove_result(folder: Path) -> None:
     for name in success.get("parts", {}):
         if isinstance(name, str) and "/" not in name:
             (folder / name).unlink(missing_ok=True)
-    for entry in own.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name not in {"owner.json", _REPLACED_NAME}:
-            entry.unlink()
+    _remove_entries(own, kept={"owner.json", _REPLACED_NAME, WORK_NAME})
     (own / "owner.json").unlink(missing_ok=True)
     replaced.unlink()
-    own.rmdir()
+
+
+def _remove_entries(folder: Path, kept: Collection[str]) -> None:
+    for entry in folder.iterdir():
+        if entry.name in kept:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -24,6 +24,9 @@ from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import SubmitRequest
 
 STATE_NAME: Final = "_mapreduce"
+#: Where executors in containers of their own write, below the runs' folder and below an output's own one; mounted
+#: there, possibly before anything else is there.
+WORK_NAME: Final = "work"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _STEM: Final = re.compile(r"(map|reduce)-\d{5,9}\.e\d{1,16}\.a\d{1,5}")
 _TASK: Final = re.compile(r"(map|reduce)-(\d{1,9})")
@@ -81,6 +84,12 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, body)
         return True
+
+    def keep_code(self, body: bytes) -> str:
+        """Keeps a code bundle durably; returns its address."""
+        address = hashlib.sha256(body).hexdigest()
+        self.put_code(address, body)
+        return address
 
     def code(self, address: str) -> bytes | None:
         """A bundle, or None."""
@@ -158,6 +167,10 @@ class Store:
 
     # ---------------------------------------------------------------------------------------------------- clean-up
 
+    def forget_runs(self, job: int) -> None:
+        """Removes runs of a job of this number that the log knows nothing of."""
+        shutil.rmtree(self.runs_folder(job), ignore_errors=True)
+
     def clean_up(self, job: int, spec: JobSpec, *, keep_runs: bool, owns_output: bool) -> None:
         """Removes what a finished job no longer needs. Repeatable; leaves log, attempts' logs, code, plan and spec.
 
@@ -172,9 +185,12 @@ class Store:
             shutil.rmtree(self.runs_folder(job), ignore_errors=True)
             shutil.rmtree(self.inline_folder(job), ignore_errors=True)
         shutil.rmtree(self.trace_folder(job), ignore_errors=True)
+        if self.runs is not None:
+            shutil.rmtree(self.runs / WORK_NAME, ignore_errors=True)
         if not owns_output:
             return
         output = Path(spec.output.uri)
+        shutil.rmtree(output / STATE_NAME / WORK_NAME, ignore_errors=True)
         _remove_temporaries(output / STATE_NAME, _OWN_FILES)
         _remove_temporaries(output, _OUTPUT_FILES)
         attempts = self.attempts_folder(spec, job)

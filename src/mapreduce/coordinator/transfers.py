@@ -6,6 +6,7 @@ counts only while its bytes are those of the commit. How bytes are kept is `uplo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -74,8 +75,11 @@ class Transfers:
         if "://" in file.path:
             raise conflict(f"{file.path} is fetched from there, and not from the coordinator.")
         path = Path(file.path)
+        roots = self._shell.settings.input_roots
         try:
             facts = await self._shell.blocking.run(path.stat)
+            if roots and not await self._shell.blocking.run(lambda: is_below(path, roots)):
+                raise conflict(f"input {file.path} leads out of its volume.")
         except OSError as error:
             raise conflict(f"input {file.path} cannot be read any more: {error.strerror}.") from None
         if (facts.st_size, facts.st_mtime_ns) != (file.size, file.mtime_ns):
@@ -132,6 +136,12 @@ def find_replicas(state: State, store: Store) -> dict[AttemptId, int]:
                 except (OSError, CorruptRun):
                     continue
     return found
+
+
+def is_below(path: Path, roots: Iterable[Path]) -> bool:
+    """Whether the file itself, links followed, lies below one of the folders. Blocking."""
+    real = path.resolve()
+    return any(real.is_relative_to(root.resolve()) for root in roots)
 
 
 def _attempt(job: Job, stem: str) -> AttemptId:

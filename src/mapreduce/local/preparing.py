@@ -191,14 +191,10 @@ def prepared_of(spec: JobSpec, *, name: str, source: Path, py_files: Iterable[Pa
 
 
 def _names(overrides: Overrides, manifest: JobSpec | None = None) -> Names:
-    """The functions asked for by name; the manifest's default name asks for nothing."""
-    mapper = overrides.mapper
-    if mapper is None and manifest is not None and manifest.mapper != "mapper":
-        mapper = manifest.mapper
+    """The functions asked for by name."""
+    asked = Names.asked_by(manifest) if manifest is not None else Names()
     return Names(
-        mapper,
-        overrides.reducer or (manifest.reducer if manifest is not None else None),
-        overrides.combiner or (manifest.combiner if manifest is not None else None),
+        overrides.mapper or asked.mapper, overrides.reducer or asked.reducer, overrides.combiner or asked.combiner
     )
 
 
