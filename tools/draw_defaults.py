@@ -38,9 +38,9 @@ def render() -> str:
     """The table: every field that has a default of its own."""
     rows = ["| field | default | meaning |", "|---|---|---|"]
     for path, field, description in described_fields(JobSpec):
-        default = _default(field)
+        default = default_of(field)
         if default:
-            rows.append(f"| `{path}` | {default} | {_cell(description)} |")
+            rows.append(f"| `{path}` | {default} | {cell(description)} |")
     return "\n".join(rows) + "\n"
 
 
@@ -53,17 +53,19 @@ def page_with_table(page: str) -> str:
     return before + BEGIN + render() + END + after
 
 
-def _default(field: msgspec.structs.FieldInfo) -> str:
+def default_of(field: msgspec.structs.FieldInfo) -> str:
     """The default as people write it; empty for a required field and for a group of fields."""
     value = field.default if field.default is not msgspec.NODEFAULT else None
     if field.default_factory is not msgspec.NODEFAULT:
         value = field.default_factory()
     if isinstance(value, msgspec.Struct) or field.required:
         return ""
-    if value is None:
+    if value is None or value == "":
         return "none"
-    if value == {}:
+    if value in ({}, ()):
         return "empty"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if field.name.endswith("_bytes") and isinstance(value, int) and value:
         return f"{value // GIB} GiB" if value % GIB == 0 else f"{value // MIB} MiB"
     if field.name.endswith("_seconds"):
@@ -86,7 +88,7 @@ def _struct_in(hint: Any) -> type[msgspec.Struct] | None:
     return next((found for part in get_args(hint) if (found := _struct_in(part))), None)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that neither ends a table's cell nor opens a tag."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 

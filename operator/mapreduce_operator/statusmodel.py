@@ -103,7 +103,8 @@ class FailureStatus(_Status, frozen=True):
         str,
         Meta(
             max_length=64,
-            description="Kind of failure: user, memory, timeout, crash, lost, disruption, input, unstorable, run-lost, system.",
+            description="Kind of failure: user, memory, timeout, crash, lost, disruption, input, unstorable, "
+            "run-lost or system.",
         ),
     ] = msgspec.field(default="", name="class")
     message: Annotated[str, Meta(max_length=MAX_FAILURE_MESSAGE_CHARS, description="What happened.")] = ""
