@@ -1,7 +1,7 @@
 """A cluster's volumes, `pvc://CLAIM/PATH` and `configmap://NAME/PATH`, as paths in pods and on a laptop. Pure.
 
 In pods every claim and ConfigMap has a folder of its own below one root; on a laptop the user names a folder for each
-claim (`mr run --claim NAME=FOLDER`). No path leads out of its volume.
+(`mr run --claim NAME=FOLDER`). No path leads out of its volume.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def in_pod(spec: JobSpec, root: str = POD_ROOT) -> JobSpec:
 
 
 def on_this_machine(spec: JobSpec, claims: Mapping[str, Path]) -> JobSpec:
-    """The specification with the folders that stand for claims here.
+    """The specification with the folders that stand for claims and ConfigMaps here.
 
     Raises InvalidJobSpec for what only clusters have.
     """
@@ -111,11 +111,9 @@ def on_this_machine(spec: JobSpec, claims: Mapping[str, Path]) -> JobSpec:
 
 def code_here(code: Code, claims: Mapping[str, Path]) -> Code:
     """The same for a job's code alone."""
-    if code.config_map_ref is not None:
-        name = code.config_map_ref.name
-        raise InvalidJobSpec(
-            "spec.code.configMapRef", f"there is no ConfigMap {name} on this machine.", "Name the code by volumePath."
-        )
+    if (reference := code.config_map_ref) is not None:
+        uri = f"configmap://{reference.name}/{reference.key}"
+        return Code(volume_path=local_path("spec.code.configMapRef", uri, claims))
     if code.volume_path is None:
         return code
     return msgspec.structs.replace(code, volume_path=local_path("spec.code.volumePath", code.volume_path, claims))
@@ -126,15 +124,12 @@ def local_path(field: str, uri: str, claims: Mapping[str, Path]) -> str:
     found = VolumeUri.parse(field, uri)
     if found is None:
         return uri
-    if found.scheme == "configmap":
-        raise InvalidJobSpec(
-            field, f"{uri} is in a cluster; there are no ConfigMaps on this machine.", "Name a file, or give it inline."
-        )
     folder = claims.get(found.name)
     if folder is None:
+        what = "on a cluster's volume" if found.scheme == "pvc" else "in a cluster's ConfigMap"
         raise InvalidJobSpec(
             field,
-            f"{uri} is on a cluster's volume.",
+            f"{uri} is {what}.",
             f"Say which folder it is here: mr run --claim {found.name}=FOLDER.",
         )
     return found.below(str(folder))
