@@ -20,6 +20,14 @@ from cluster.controlplane import ControlPlane
 from cluster.errors import ClusterError
 from tests.support.crdjobs import DEFINITION
 from tests.support.kubeapi import ApiRefused, KubeApi, Object, is_true, path_of
+from tests.support.operatorfixtures import (  # noqa: F401 fixtures of the operator's tests
+    coordinators,
+    operator,
+    operator_token,
+    proxy,
+    session_operator,
+    stage,
+)
 
 _SERVED_WITHIN_S = 30.0
 _numbers = itertools.count(1)

@@ -23,7 +23,6 @@ import msgspec
 from mapreduce.protocol.messages import (
     CoordinatorStatus,
     ErrorReply,
-    FailureSample,
     JobState,
     JobStatus,
     TaskCounts,
@@ -63,11 +62,6 @@ def progress(
     if state in {"Complete", "Failed", "Cancelled"}:
         times["finished_at"] = time.time()
     return JobStatus(job=1, name=name, state=state, maps=counts[0], reduces=counts[1], **{**times, **more})
-
-
-def failures(samples: list[FailureSample]) -> dict[str, Any]:
-    """Failed attempts, for `progress`."""
-    return {"failures": tuple(samples)}
 
 
 class StandIn:

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mapreduce_operator.naming import API_VERSION, KIND, Names
+from mapreduce.protocol.messages import FINAL_STATES
+from mapreduce_operator.naming import API_VERSION, KIND, UID_LABEL, Names
 from tests.support.apicalls import Call
 from tests.support.apiproxy import ApiProxy
 from tests.support.coordinatorstandin import Coordinator, StandIn, progress
 from tests.support.kubeapi import KubeApi, Object, condition, is_true
 from tests.support.operatorprocess import OperatorProcess
-from tests.support.scriptedcluster import ScriptedCluster, is_ready
+from tests.support.scriptedcluster import PodScript, ScriptedCluster, ended, is_ready, running
 
 PATIENCE_S = 90.0
 CODE = """
@@ -55,7 +56,14 @@ class Stage:
     operator: OperatorProcess
     cluster: ScriptedCluster
     first_call: int = 0
+    revives_operator: bool = False
+    """Whether an operator that ended is started again, as its Deployment would."""
     jobs: list[Job] = field(default_factory=list)
+    worker: PodScript = running
+    """What becomes of workers' pods, as long as their coordinator does not say that the job is done."""
+
+    def __post_init__(self) -> None:
+        self.cluster.worker = self._script
 
     @property
     def namespace(self) -> str:
@@ -70,6 +78,8 @@ class Stage:
 
     def sync(self) -> None:
         """One round of the cluster; a coordinator answers as long as its pod is ready."""
+        if self.revives_operator and not self.operator.is_running:
+            self.operator.start()
         self.cluster.sync()
         ready = {pod["metadata"]["name"] for pod in self.cluster.pods() if is_ready(pod)}
         for job in self.jobs:
@@ -85,7 +95,7 @@ class Stage:
             self.sync()
             if is_so():
                 return time.monotonic() - started_s
-            assert self.operator.process is None or self.operator.process.poll() is None, self.story(what)
+            assert self.operator.is_running or self.revives_operator, self.story(what)
             assert time.monotonic() - started_s < within_s, self.story(what)
             time.sleep(0.05)
 
@@ -97,6 +107,11 @@ class Stage:
             if len(self.changes()) != count:
                 count, since_s = len(self.changes()), time.monotonic()
             time.sleep(0.05)
+
+    def _script(self, pod: Object) -> Object | None:
+        uid = pod["metadata"]["labels"].get(UID_LABEL)
+        is_done = any(job.uid == uid and job.is_done for job in self.jobs)
+        return ended(0, reason="Completed")(pod) if is_done else self.worker(pod)
 
     def changes(self) -> list[Call]:
         """What the operator has changed in this namespace."""
@@ -168,6 +183,16 @@ class Job:
     @property
     def pods(self) -> list[Object]:
         return self.stage.cluster.pods(f"mapreduce.dev/job-uid={self.uid}")
+
+    @property
+    def live_pods(self) -> list[Object]:
+        """Those that have not ended."""
+        return [pod for pod in self.pods if pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}]
+
+    @property
+    def is_done(self) -> bool:
+        """What its coordinator tells the workers."""
+        return self._coordinator is not None and self._coordinator.status.state in FINAL_STATES
 
     def serve(self) -> None:
         """Its coordinator answers, by the token of its own Secret; goes on from where it was."""

@@ -175,6 +175,9 @@ class ScriptedCluster:
         status |= {"succeeded": phases.count("Succeeded"), "failed": phases.count("Failed"), "terminating": 0}
         if spec.get("suspend"):
             status = {"active": 0, "ready": 0, "startTime": None, "terminating": 0}
+        elif "Succeeded" in phases and not active_count and not is_over(job):
+            ends = [_condition("SuccessCriteriaMet"), _condition("Complete")]
+            status |= {"conditions": ends, "completionTime": now(), "ready": 0}
         self._set_status("jobs", job, status)
 
     def _create_pods(self, owner: Object, version: str, kind: str, names: list[str]) -> list[Object]:
