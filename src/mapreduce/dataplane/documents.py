@@ -1,7 +1,7 @@
 """Inputs behind http(s) URLs: how large one is, whether ranges of it can be read, and all of it, into a file.
 
-For planning, and for the modes that run in one process; a worker's agent fetches ranges by itself (`If-Range` with the
-validator that the plan keeps). Redirects are followed, but what a Secret holds is sent to the first server only.
+For planning, and for the modes that run in one process; a worker's agent reads ranges (`If-Range` with the validator
+that the plan keeps). Redirects are followed, but what a Secret holds is sent to the first server only.
 """
 
 from __future__ import annotations
@@ -96,6 +96,61 @@ def download(url: str, target: Path, *, headers: Mapping[str, str], expected_byt
         raise InvalidInput(url, f"had {expected_bytes} bytes and has {size} now.", "Run the job again.")
 
 
+def read_range(url: str, start: int, end: int, *, expected: Document, headers: Mapping[str, str]) -> Iterator[bytes]:
+    """The bytes from `start` up to `end` of a document that is still as `expected`, in pieces.
+
+    Raises InvalidInput for a refusal and for a document that has changed, ConnectionError for what may pass.
+    """
+    asked = {**headers, "Range": f"bytes={start}-{end - 1}"}
+    if expected.validator:
+        asked["If-Range"] = expected.validator
+    try:
+        with _answer(url, asked) as answer:
+            skip = _check_range(url, answer, start, expected)
+            left = end - start
+            while left:
+                chunk = _some(answer, min(_CHUNK_BYTES, skip or left))
+                if skip:
+                    skip -= len(chunk)
+                    continue
+                left -= len(chunk)
+                yield chunk
+    except (_TryLaterError, _EmptyError) as error:
+        raise ConnectionError(getattr(error, "problem", "the document is empty.")) from None
+    except (http.client.HTTPException, OSError) as error:
+        raise ConnectionError(f"the server broke off: {str(error) or type(error).__name__}.") from None
+
+
+def shown(url: str) -> str:
+    """The URL without what may be secret in it: a user's name and password, a query."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" + ("?..." if parts.query else "")
+
+
+def _some(answer: http.client.HTTPResponse, limit: int) -> bytes:
+    """The next bytes of an answer that has not ended."""
+    chunk = answer.read(limit)
+    if not chunk:
+        raise _TryLaterError("the server broke off.")
+    return chunk
+
+
+def _check_range(url: str, answer: http.client.HTTPResponse, start: int, expected: Document) -> int:
+    """Bytes of the answer to leave out. Raises InvalidInput when this is not the document that was planned."""
+    headers = answer.headers
+    found = _validator(headers)
+    size = headers.get("Content-Length", "")
+    if answer.status == 206:
+        total = _TOTAL.fullmatch(headers.get("Content-Range", ""))
+        size = total[1] if total is not None else ""
+        if not headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            raise InvalidInput(url, "the server sends another range than it was asked for.", "Copy it to a volume.")
+    if (found and expected.validator and found != expected.validator) or size not in {"", str(expected.bytes)}:
+        raise InvalidInput(url, "has changed since the job was planned.", "Run the job again.")
+    return 0 if answer.status == 206 else start
+
+
 class _EmptyError(Exception):
     """The document has no first byte."""
 
@@ -125,7 +180,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _own_headers(request: urllib.request.Request) -> dict[str, str]:
-    return {name: value for name, value in request.header_items() if name.lower() in {"range", "accept-encoding"}}
+    own = {"range", "if-range", "accept-encoding"}
+    return {name: value for name, value in request.header_items() if name.lower() in own}
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -276,9 +276,10 @@ class Agent:
             return
         if outcome.job.is_peer:
             self._server.start()
-        if outcome.job.is_by_coordinator:
+        if outcome.job.is_by_coordinator or outcome.inputs:
             with self._shared.changed:
-                self._shared.session.keeps_runs = True
+                self._shared.session.keeps_runs |= outcome.job.is_by_coordinator
+                self._shared.session.fetches_ahead |= bool(outcome.inputs)
         self._ready.append(outcome)
 
     # ----------------------------------------------------------------------------------------------- as owner of slots
@@ -303,7 +304,7 @@ class Agent:
     def attempt_ended(self, work: Prepared, outcome: TaskOutput | Failure, run_s: float, log: bytes) -> None:
         """An executor has ended it, or ended over it."""
         attempt = work.assignment.id
-        self._store.forget_attempt(work.job, attempt)
+        self._store.forget_attempt(attempt)
         if self._handing_over.is_needed(work.job, outcome):
             self._handing_over.take(work.job, attempt, outcome, run_s, log)
         else:

@@ -1,5 +1,7 @@
 """Fetches runs from the workers that made them (Peer shuffle): header, index and one partition of each, to local files.
 
+What a worker does not give any more the coordinator may have a replica of; only what neither has is lost.
+
 A fetched file has the size and layout of the run, but is sparse: only what the reduce task reads is there, so the same
 reader checks and reads it. A few streams at once, straight to disk. Which runs to fetch is the coordinator's word.
 """
@@ -9,27 +11,38 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 from urllib.parse import urlsplit
 
 from mapreduce.dataplane import runs as layout
+from mapreduce.errors import MapReduceError
+from mapreduce.protocol.client import Refusal, WorkerClient
 from mapreduce.protocol.messages import AttemptId, LostRun, RunRef
 from mapreduce_worker.agent.jobs import RunsLost
 from mapreduce_worker.executor.messages import Source
 
 STREAMS: Final = 4
 _DEADLINE_S: Final = 30.0
+_CONNECT_S: Final = 5.0
+_PIECE_BYTES: Final = 4 << 20
 _CHUNK_BYTES: Final = 1 << 18
 #: Bytes of a run's end that are asked for first; most indexes are shorter.
 _TAIL_BYTES: Final = 64 << 10
 
 
 def fetch_runs(
-    runs: Sequence[RunRef], partition: int, *, into: Path, own: Path, token: str, streams: int = STREAMS
+    runs: Sequence[RunRef],
+    partition: int,
+    *,
+    into: Path,
+    own: Path,
+    token: str,
+    replicas: Callable[[], Copier],
+    streams: int = STREAMS,
 ) -> tuple[Source, ...]:
-    """Local files for all `runs`, each holding at least `partition`; raises `RunsLost`.
+    """Local files for all `runs`, each holding at least `partition`; raises `RunsLost`, and what `replicas` raises.
 
     Args:
         runs: what to read, with the URL of each.
@@ -37,6 +50,7 @@ def fetch_runs(
         into: folder to make the files in.
         own: folder of the runs that this worker serves itself; those are not copied.
         token: session token to show to the other workers.
+        replicas: makes, for each stream, what reads replicas from the coordinator.
         streams: how many to fetch at once.
     """
     into.mkdir(parents=True, exist_ok=True)
@@ -49,18 +63,26 @@ def fetch_runs(
         else:
             waiting.append(run)
     lost: list[LostRun] = []
+    failed: list[MapReduceError] = []
+    silent: set[str] = set()
     queue = iter(waiting)
     lock = threading.Lock()
 
     def stream() -> None:
-        with contextlib.closing(_Peers(token)) as peers:
+        with contextlib.closing(_Peers(token, silent)) as peers, contextlib.closing(replicas()) as kept:
             while True:
                 with lock:
                     run = next(queue, None)
-                if run is None:
+                if run is None or failed:
                     return
                 path = into / f"{run.map.stem}.run"
-                problem = _fetched(peers, run, partition, path)
+                try:
+                    problem = _fetched(peers, run, partition, path)
+                    if problem and run.has_replica:
+                        problem = _fetched(kept, run, partition, path)
+                except MapReduceError as error:
+                    failed.append(error)
+                    return
                 with lock:
                     if problem:
                         lost.append(LostRun(map=run.map, problem=problem[:1_000]))
@@ -72,12 +94,27 @@ def fetch_runs(
         thread.start()
     for thread in threads:
         thread.join()
+    if failed:
+        raise failed[0]
     if lost:
         raise RunsLost(sorted(lost, key=lambda entry: entry.map.index))
     return tuple(sources[run.map] for run in runs)
 
 
-def _fetched(peers: _Peers, run: RunRef, partition: int, path: Path) -> str:
+class Copier(Protocol):
+    """Whoever has runs."""
+
+    def copy(self, run: RunRef, start: int, end: int, file: BinaryIO) -> None:
+        """Copy the bytes from `start` up to `end` of the run to the same place in `file`.
+
+        Raises `OSError`, `HTTPException` and `ValueError` when it does not have them.
+        """
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
+def _fetched(peers: Copier, run: RunRef, partition: int, path: Path) -> str:
     """Fetch one run into `path`; returns the problem, or ""."""
     try:
         with path.open("wb") as file:
@@ -91,18 +128,18 @@ def _fetched(peers: _Peers, run: RunRef, partition: int, path: Path) -> str:
     return ""
 
 
-def _fetch(peers: _Peers, run: RunRef, partition: int, file: BinaryIO) -> None:
+def _fetch(peers: Copier, run: RunRef, partition: int, file: BinaryIO) -> None:
     size = run.bytes
     if size < layout.HEADER_BYTES + layout.TRAILER_BYTES:
         raise ValueError("it is cut short")
     file.truncate(size)
     tail_start = max(0, size - _TAIL_BYTES)
-    peers.copy(run.url, tail_start, size, file)
+    peers.copy(run, tail_start, size, file)
     index_start, _ = layout.unpack_trailer(_reread(file, size - layout.TRAILER_BYTES, size), size)
     if index_start < tail_start:
-        peers.copy(run.url, index_start, tail_start, file)
+        peers.copy(run, index_start, tail_start, file)
     if tail_start:
-        peers.copy(run.url, 0, min(layout.HEADER_BYTES, tail_start), file)
+        peers.copy(run, 0, min(layout.HEADER_BYTES, tail_start), file)
     _, partitions = layout.unpack_header(_reread(file, 0, layout.HEADER_BYTES))
     entries = layout.unpack_index(_reread(file, index_start, size), index_start, partitions)
     if layout.run_digest(entries) != run.digest:
@@ -110,7 +147,7 @@ def _fetch(peers: _Peers, run: RunRef, partition: int, file: BinaryIO) -> None:
     for entry in entries:
         end = min(entry.offset + entry.bytes, tail_start)
         if entry.partition == partition and entry.offset < end:
-            peers.copy(run.url, entry.offset, end, file)
+            peers.copy(run, entry.offset, end, file)
 
 
 def _reread(file: BinaryIO, start: int, end: int) -> bytes:
@@ -121,26 +158,32 @@ def _reread(file: BinaryIO, start: int, end: int) -> bytes:
 
 
 class _Peers:
-    """Kept-alive connections of one stream to other workers."""
+    """Kept-alive connections of one stream to other workers.
 
-    def __init__(self, token: str) -> None:
-        self._token = token
+    `silent` are those that did not let anybody connect: they are not waited for again, once for each of their runs.
+    """
+
+    def __init__(self, token: str, silent: set[str]) -> None:
+        self._token, self._silent = token, silent
         self._open: dict[str, http.client.HTTPConnection] = {}
 
-    def copy(self, url: str, start: int, end: int, file: BinaryIO) -> None:
-        """Copy the bytes from `start` up to `end` of what is at `url` to the same place in `file`."""
-        parts = urlsplit(url)
+    def copy(self, run: RunRef, start: int, end: int, file: BinaryIO) -> None:
+        """Copy the bytes from `start` up to `end` of the run to the same place in `file`."""
+        parts = urlsplit(run.url)
+        if parts.netloc in self._silent:
+            raise ConnectionRefusedError("connections to it failed before")
         headers = {"Authorization": f"Bearer {self._token}", "Range": f"bytes={start}-{end - 1}"}
         for is_last_try in (False, True):
             connection = self._open.get(parts.netloc)
             is_fresh = connection is None
-            if connection is None:
-                connection = self._open[parts.netloc] = http.client.HTTPConnection(parts.netloc, timeout=_DEADLINE_S)
             try:
+                if connection is None:
+                    connection = self._open[parts.netloc] = self._connected(parts.netloc)
                 connection.request("GET", parts.path, headers=headers)
                 self._receive(connection.getresponse(), start, end, file)
             except (OSError, http.client.HTTPException):
-                self._open.pop(parts.netloc).close()
+                if connection is not None:
+                    self._open.pop(parts.netloc).close()
                 if is_fresh or is_last_try:
                     raise
             else:
@@ -150,6 +193,16 @@ class _Peers:
         """Close all connections."""
         for connection in self._open.values():
             connection.close()
+
+    def _connected(self, netloc: str) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection(netloc, timeout=_CONNECT_S)
+        try:
+            connection.connect()
+        except OSError:
+            self._silent.add(netloc)
+            raise
+        connection.sock.settimeout(_DEADLINE_S)
+        return connection
 
     @staticmethod
     def _receive(answer: http.client.HTTPResponse, start: int, end: int, file: BinaryIO) -> None:
@@ -165,3 +218,29 @@ class _Peers:
             file.write(chunk)
             left -= len(chunk)
         answer.read()
+
+
+class Replicas:
+    """Replicas of runs, at the coordinator. Raises what the client raises when it does not answer."""
+
+    def __init__(self, client: WorkerClient, session: Callable[[], str]) -> None:
+        self._client, self._session = client, session
+
+    def copy(self, run: RunRef, start: int, end: int, file: BinaryIO) -> None:
+        """Copy the bytes from `start` up to `end` of the run to the same place in `file`."""
+        file.seek(start)
+        while start < end:
+            try:
+                piece = self._client.read_run(self._session(), run.map, start, min(start + _PIECE_BYTES, end))
+            except Refusal as error:
+                if error.status not in {404, 416}:
+                    raise
+                raise ValueError(f"neither its worker nor the coordinator has it: {error.message}") from None
+            if not piece:
+                raise ValueError("its replica is cut short")
+            file.write(piece)
+            start += len(piece)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()

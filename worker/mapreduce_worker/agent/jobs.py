@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import WorkerClient
@@ -20,6 +20,11 @@ from mapreduce_worker.agent.settings import AgentSettings
 from mapreduce_worker.executor.messages import Source
 
 _MAX_REPORTED: Final = 1_000
+#: Attempts whose inputs or runs may have been fetched, for each slot.
+_FETCHED_PER_SLOT: Final = 2
+
+if TYPE_CHECKING:
+    from mapreduce_worker.agent.inputs import InputFetcher
 
 
 class RunsLost(MapReduceError):
@@ -120,18 +125,54 @@ class JobStore:
             return tuple(
                 Source(map=run.map, path=str(folder / f"{run.map.stem}.run"), digest=run.digest) for run in runs
             )
-        from mapreduce_worker.agent.fetch import fetch_runs
+        from mapreduce_worker.agent.fetch import Replicas, fetch_runs
 
         self._fetched.add(assignment.id)
-        folder = job.places.fetched / assignment.id.stem
+        folder = self.fetched_folder(job, assignment.id)
         own = self.served_folder / str(assignment.id.job)
-        return fetch_runs(runs, assignment.id.index, into=folder, own=own, token=self._session())
+        return fetch_runs(
+            runs,
+            assignment.id.index,
+            into=folder,
+            own=own,
+            token=self._session(),
+            replicas=lambda: Replicas(WorkerClient(self._settings.endpoint), self._session),
+        )
 
-    def forget_attempt(self, job: JobFiles, attempt: AttemptId) -> None:
+    @property
+    def slots(self) -> int:
+        """Attempts that run here at once."""
+        return self._settings.slots
+
+    def make_fetcher(self) -> InputFetcher:
+        """For one thread that fetches inputs."""
+        from mapreduce_worker.agent.inputs import InputFetcher
+
+        return InputFetcher(WorkerClient(self._settings.endpoint), self._session, self._settings.secrets)
+
+    def make_room(self, attempt: AttemptId, holds: Callable[[AttemptId], bool]) -> bool:
+        """Whether inputs of one more attempt may lie here."""
+        self.forget_unheld(holds)
+        if attempt not in self._fetched and len(self._fetched) >= _FETCHED_PER_SLOT * self.slots + 1:
+            return False
+        self._fetched.add(attempt)
+        return True
+
+    def fetched_folder(self, job: JobFiles, attempt: AttemptId) -> Path:
+        """Folder of what is fetched for an attempt."""
+        return job.places.fetched / attempt.stem
+
+    def forget_unheld(self, holds: Callable[[AttemptId], bool]) -> None:
+        """Remove what was fetched for attempts that are not this worker's any more."""
+        for attempt in list(self._fetched):
+            if not holds(attempt):
+                self.forget_attempt(attempt)
+
+    def forget_attempt(self, attempt: AttemptId) -> None:
         """Remove what was fetched for an attempt that is over."""
         if attempt in self._fetched:
             self._fetched.discard(attempt)
-            remove_tree(job.places.fetched / attempt.stem)
+            remove_tree(self._scratch / "fetched" / str(attempt.job) / attempt.stem)
 
     def _open_code(self, digest: str) -> Path:
         folder = self._scratch / "code"

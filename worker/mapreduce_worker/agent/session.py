@@ -70,6 +70,8 @@ class Session:
     """This worker was told to go."""
     is_paused: bool = False
     """Nothing can run here now."""
+    fetches_ahead: bool = False
+    """What attempts read takes time to fetch: while one runs in each slot, the next is to be made ready."""
     keeps_runs: bool = False
     """Somebody wants to know which commits were accepted."""
     exit: Exit | None = None
@@ -340,6 +342,8 @@ class Session:
     def _is_low(self) -> bool:
         """Whether the attempts that wait will soon be used up."""
         spare = self._waiting_count + self._running_count - self.slots
+        if self.fetches_ahead and spare < self.slots:
+            return True
         return is_low(self.settings, spare, self.slots, self._mean_run_s)
 
     def _has_idle_slot(self) -> bool:

@@ -11,7 +11,7 @@ from mapreduce.errors import TaskFailed, Unauthorized, Unreachable
 from mapreduce.protocol.client import Refusal
 from mapreduce.protocol.messages import UploadReply
 from mapreduce_worker.agent.lanes import Backoff
-from mapreduce_worker.agent.preparing import PASSING
+from mapreduce_worker.agent.preparing import is_passing
 
 PIECE_BYTES: Final = 4 << 20
 
@@ -43,7 +43,7 @@ def upload(
                 time.sleep(backoff.next_pause_s())
                 continue
             except Refusal as error:
-                if error.status not in PASSING:
+                if not is_passing(error):
                     raise
                 time.sleep(backoff.next_pause_s())
                 continue
