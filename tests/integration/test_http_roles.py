@@ -11,7 +11,8 @@ from tests.support.edge import NOW_AT, Served, serving
 from tests.support.examplecalls import BUNDLE, DIGEST, body_of, filled
 from tests.support.running import runs
 
-#: The bar, written down apart from the table that is tested: a admin, w worker, r read, s session, o open to all.
+#: The bar, written down apart from the table that is tested: a admin, w worker, r read, s session, o open to all,
+#: t open to all who bring a good ticket, which the example is not.
 ALLOWED = {
     "POST /v1/register": "aw",
     "POST /v1/next": "s",
@@ -39,6 +40,12 @@ ALLOWED = {
     "POST /v1/workers/gone": "a",
     "GET /v1/coordinator": "awr",
     "GET /v1/events": "awr",
+    "GET /": "o",
+    "POST /v1/tickets": "awr",
+    "POST /v1/ticket": "t",
+    "GET /v1/jobs/{job}/frames": "awr",
+    "GET /v1/jobs/{job}/timeline": "awr",
+    "GET /trace.json": "awr",
     "GET /v1/openapi.json": "awrs",
     "GET /livez": "o",
     "GET /readyz": "o",
@@ -71,6 +78,8 @@ def _header(served: Served, kind: str) -> dict[str, str]:
 def _expected(call: str, kind: str) -> tuple[int, str]:
     if ALLOWED[call] == "o":
         return 200, ""
+    if ALLOWED[call] == "t":
+        return 401, "unauthorized"
     if kind == "other-epoch":
         return 409, "epoch-changed"
     if kind not in ("admin", "worker", "read", "session"):
@@ -100,7 +109,7 @@ async def test_each_call_is_for_its_callers_only(call: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/", "/v1/nothing", "/v1/jobs/1/", "/v1/jobs//parts", "/livez/", "//v1/jobs"]
+    "path", ["/v1", "/v1/", "/v1/nothing", "/v1/jobs/1/", "/v1/jobs//parts", "/livez/", "//v1/jobs"]
 )
 @runs
 async def test_an_unknown_path_is_401_without_a_token_and_404_with_one(path: str, tmp_path: Path) -> None:

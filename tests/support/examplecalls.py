@@ -25,6 +25,7 @@ JSON_BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/commit": {**SPEAKER, "call": 3, "id": ID, "output": OUTPUT},
     "POST /v1/fail": {**SPEAKER, "call": 4, "id": ID, "failure": FAILURE},
     "POST /v1/release": {**SPEAKER, "call": 5, "id": ID},
+    "POST /v1/ticket": {"ticket": "a-ticket-that-was-used-before"},
     "POST /v1/workers/gone": {"workers": ["worker-a"], "is_charged": False, "reason": "node drained"},
     "POST /v1/jobs": {
         "name": "words",

@@ -11,6 +11,8 @@ import msgspec
 
 from mapreduce.coordinator.refusals import bad_request, not_found, stale_call, unknown_worker
 from mapreduce.model import Code, Input, JobSpec, Output
+from mapreduce.page.columns import timeline_page
+from mapreduce.page.messages import TimelinePage
 from mapreduce.protocol.messages import (
     Assignment,
     AttemptId,
@@ -35,6 +37,7 @@ from mapreduce.protocol.messages import (
     WorkersGoneRequest,
     WorkerSummary,
 )
+from mapreduce.scheduling.state import Job
 
 JOB = 1
 PART = "part-00000"
@@ -189,6 +192,19 @@ class FakeService:
         if name != PART:
             raise not_found(f"part {name} of job {job}")
         return self.part
+
+    def frames(self, job: int, /) -> Callable[[int], AsyncIterator[tuple[int, bytes]]]:
+        self._status(job or JOB)
+        return self.subscribe
+
+    async def timeline(self, job: int, start: int, limit: int, /) -> TimelinePage:
+        self._status(job)
+        made = Job(job, "words", a_spec(), "0" * 64, 0.0)
+        return timeline_page(made, start, limit)
+
+    async def trace(self, job: int, /) -> bytes:
+        self._status(job or JOB)
+        return b"{}"
 
     async def subscribe(self, from_sequence: int, /) -> AsyncIterator[tuple[int, bytes]]:
         self.calls.append(("subscribe", from_sequence))

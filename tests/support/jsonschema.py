@@ -18,7 +18,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 _KNOWN = {
     "$ref", "anyOf", "type", "enum", "const", "properties", "required", "items", "prefixItems", "minItems", "maxItems",
     "additionalProperties", "pattern", "minLength", "maxLength", "minimum", "maximum", "maxProperties", "default",
-    "description", "title", "discriminator",
+    "description", "title", "discriminator", "contentEncoding",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from mapreduce.coordinator.refusals import epoch_changed, unauthorized
 from mapreduce.coordinator.statefiles import replace_file
+from mapreduce.coordinator.tickets import is_page_token
 from mapreduce.errors import UsageError
 from mapreduce.protocol.sessions import Session, read_session
 
@@ -80,6 +81,21 @@ def load_or_create_tokens(path: Path) -> Tokens:
         raise UsageError(f"token file {path}: {error} Remove it, and new tokens are made at the next start.") from None
 
 
+def read_mounted_tokens(folder: Path) -> Tokens:
+    """The tokens in a folder of files, as Secrets are mounted: `admin`, `worker`, and `read` if it is there.
+
+    Raises UsageError for a folder without them.
+    """
+    try:
+        admin, worker = ((folder / name).read_text("ascii").strip() for name in ("admin", "worker"))
+        path = folder / "read"
+        made = hmac.new(admin.encode(), b"read", "sha256").hexdigest()
+        read = path.read_text("ascii").strip() if path.exists() else made
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"tokens {folder}: {error}. Mount the files admin and worker there.") from None
+    return Tokens(admin=admin, worker=worker, read=read)
+
+
 class Authenticator:
     """Tells callers by their `Authorization` header."""
 
@@ -90,6 +106,7 @@ class Authenticator:
             ("read", tokens.read.encode()),
         )
         self._worker_secret: Final = tokens.worker
+        self._read_secret: Final = tokens.read
 
     def caller(self, authorization: str | None, *, epoch: int, now_at: float) -> Caller:
         """Who sent this header; raises Refused: `unauthorized`, or `epoch-changed` for a session of another epoch.
@@ -101,10 +118,13 @@ class Authenticator:
         given = token.encode("utf-8", "backslashreplace")
         matches = [kind for kind, secret in self._roles if hmac.compare_digest(given, secret)]
         session = read_session(token, self._worker_secret)
+        is_page = is_page_token(token, self._read_secret, now_at)
         if scheme.lower() != "bearer":
             raise unauthorized()
         if matches:
             return Caller(matches[0])
+        if is_page:
+            return Caller("read")
         if session is None:
             raise unauthorized()
         if session.is_expired(now_at):

@@ -179,9 +179,9 @@ async def part(context: Context, _: Caller, at: OfPart, __: NoBody) -> Answer:
     return Part(await context.service.part_path(at.job, at.name))
 
 
-async def events(_: Context, __: Caller, at: EventsParameters, ___: NoBody) -> Answer:
+async def events(context: Context, _: Caller, at: EventsParameters, __: NoBody) -> Answer:
     """Stream events; the header that browsers send wins over the query."""
-    return Events(at.start if at.last_event_id is None else at.last_event_id)
+    return Events(at.start if at.last_event_id is None else at.last_event_id, context.service.subscribe)
 
 
 async def livez(_: Context, __: Caller, ___: NoParameters, ____: NoBody) -> Answer:

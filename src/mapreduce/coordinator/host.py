@@ -32,6 +32,7 @@ from mapreduce.coordinator.statefiles import (
     read_endpoint,
     write_endpoint,
 )
+from mapreduce.coordinator.tickets import Tickets
 from mapreduce.errors import UsageError
 
 
@@ -49,6 +50,10 @@ class HostSettings:
     """Whether this user's other commands shall find the coordinator by themselves."""
     service: ServiceSettings = field(default_factory=ServiceSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
+    tokens: Tokens | None = None
+    """None: those in the folder, made first if it has none."""
+    has_page: bool = True
+    """Whether the page is served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,12 @@ class Host:
     tokens: Tokens
     url: str
     folder: Path
+    tickets: Tickets | None = None
+    """None: the page is not served."""
+
+    def page_address(self) -> str:
+        """Where one browser can see the page, with a fresh ticket; empty when it is not served."""
+        return f"{self.url}/#ticket={self.tickets.issue()}" if self.tickets is not None else ""
 
 
 @contextlib.asynccontextmanager
@@ -76,7 +87,7 @@ async def serving(settings: HostSettings, *, lock: FolderLock | None = None) -> 
     with _locked(folder, lock):
         previous = read_endpoint(folder)
         (folder / ENDPOINT_FILE).unlink(missing_ok=True)
-        tokens = load_or_create_tokens(folder / TOKEN_FILE)
+        tokens = settings.tokens or load_or_create_tokens(folder / TOKEN_FILE)
         service = await Service.start(folder, settings=settings.service)
         try:
             runner, port = await _listen(service, tokens, settings, previous)
@@ -86,7 +97,7 @@ async def serving(settings: HostSettings, *, lock: FolderLock | None = None) -> 
                 write_endpoint(folder, Endpoint(url=url, epoch=service.epoch, pid=os.getpid()))
                 if settings.is_announced:
                     note = leave_note(Note(url=url, folder=str(folder), pid=os.getpid()))
-                yield Host(service, tokens, url, folder)
+                yield Host(service, tokens, url, folder, runner.edge.tickets if settings.has_page else None)
             finally:
                 if note is not None:
                     note.unlink(missing_ok=True)
@@ -139,7 +150,7 @@ def _locked(folder: Path, lock: FolderLock | None) -> Iterator[None]:
 async def _listen(
     service: Service, tokens: Tokens, settings: HostSettings, previous: Endpoint | None
 ) -> tuple[EdgeRunner, int]:
-    app = make_app(service, tokens, settings.http)
+    app = make_app(service, tokens, settings.http, has_page=settings.has_page)
     if settings.port is None and (port := _port_of(previous)):
         with contextlib.suppress(OSError):
             return await serve(app, settings.address, port)

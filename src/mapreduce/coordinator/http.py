@@ -31,6 +31,7 @@ from mapreduce.coordinator.refusals import Refused, bad_request, forbidden, inte
 from mapreduce.coordinator.replies import AS_IT_IS, Answer, Bytes, Events, Part, error_response, simple_response
 from mapreduce.coordinator.routes import AnyRoute, Context, Match, MethodRefused, NoBody, NoParameters, RouteTable
 from mapreduce.coordinator.table import ROUTES
+from mapreduce.coordinator.tickets import Tickets, make_page_token
 from mapreduce.errors import Fenced, InvalidRequest, StorageFailed
 from mapreduce.protocol import wire
 from mapreduce.protocol.sessions import make_session
@@ -63,8 +64,10 @@ class Edge:
         settings: HttpSettings,
         *,
         now_at: Callable[[], float] = time.time,
+        has_page: bool = True,
     ) -> None:
         self.settings: Final = settings
+        self.tickets: Final = Tickets(now_at)
         self.hosts: frozenset[str] | None = None
         """Values of `Host` that are served; None: any. Set when listening on loopback, against DNS rebinding."""
         self._service: Final = service
@@ -75,7 +78,12 @@ class Edge:
             route: wire.Decoder(route.body) for route in ROUTES if issubclass(route.body, msgspec.Struct)
         }
         self._context: Final = Context(
-            service=service, session_of=self._session_of, openapi=wire.encode(openapi_document(ROUTES))
+            service=service,
+            session_of=self._session_of,
+            openapi=wire.encode(openapi_document(ROUTES)),
+            tickets=self.tickets,
+            page_token=lambda: make_page_token(tokens.read, now_at()),
+            has_page=has_page,
         )
         self._timers: Final[set[asyncio.Timeout]] = set()
         self._unfinished: Final[set[asyncio.Task[Answer]]] = set()
@@ -191,22 +199,22 @@ class Edge:
             case Part(path, is_link_followed):
                 sending = send_file(request, path, self.settings.stall_s, is_link_followed=is_link_followed)
                 return await self._within(None, sending, _ENDING)
-            case Events(from_sequence):
-                return await self._send_events(request, from_sequence)
+            case Events():
+                return await self._send_events(request, answer)
             case _:
                 response = simple_response(answer)
                 if isinstance(answer, Bytes) and len(answer.body) > _LARGE_BYTES:
                     await self._within(self.settings.upload_deadline_s, _send_whole(request, response), _ENDING)
                 return response
 
-    async def _send_events(self, request: web.BaseRequest, from_sequence: int) -> web.StreamResponse:
+    async def _send_events(self, request: web.BaseRequest, stream: Events) -> web.StreamResponse:
         if self._viewer_count >= self.settings.viewer_count:
             raise not_ready("Too many viewers follow the events. Try again later.")
         response = web.StreamResponse(headers={**AS_IT_IS, hdrs.CONTENT_TYPE: "text/event-stream"})
         self._viewer_count += 1
         try:
             await response.prepare(request)
-            events = send_events(self._service.subscribe, from_sequence, response.write, self.settings)
+            events = send_events(stream.subscribe, stream.from_sequence, response.write, self.settings)
             await self._within(None, events, _ENDING)
         except Refused:
             pass  # the stream ends in order, the viewer comes again and hears the reason then
@@ -233,11 +241,11 @@ class EdgeRunner(web.ServerRunner):
 
     def __init__(self, edge: Edge) -> None:
         super().__init__(CappedServer(edge.handle, edge.settings), shutdown_timeout=edge.settings.shutdown_s)
-        self._edge = edge
+        self.edge: Final = edge
 
     async def shutdown(self) -> None:
         """End what waits, so that connections can be closed."""
-        await self._edge.end()
+        await self.edge.end()
 
 
 def make_app(
@@ -246,9 +254,10 @@ def make_app(
     settings: HttpSettings | None = None,
     *,
     now_at: Callable[[], float] = time.time,
+    has_page: bool = True,
 ) -> Edge:
     """The server of a service's calls, not yet listening."""
-    return Edge(service, tokens, settings or HttpSettings(), now_at=now_at)
+    return Edge(service, tokens, settings or HttpSettings(), now_at=now_at, has_page=has_page)
 
 
 async def serve(app: Edge, host: str, port: int) -> tuple[EdgeRunner, int]:

@@ -7,10 +7,11 @@ path (`stem`, `task`, `name`) are data for the service to look up; the edge neve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
 
+from mapreduce.page.messages import TimelinePage
 from mapreduce.protocol.messages import (
     CoordinatorStatus,
     HeartbeatReply,
@@ -125,6 +126,18 @@ class CoordinatorService(Protocol):
 
     async def coordinator_status(self) -> CoordinatorStatus:
         """How this coordinator is."""
+        ...
+
+    def frames(self, job: int, /) -> Callable[[int], AsyncIterator[tuple[int, bytes]]]:
+        """A subscription to what the page shows of a job (0: the latest): as `subscribe`, with frames."""
+        ...
+
+    async def timeline(self, job: int, start: int, limit: int, /) -> TimelinePage:
+        """A window of a job's attempts and outputs."""
+        ...
+
+    async def trace(self, job: int, /) -> bytes:
+        """A job's attempts (0: of the latest job) in Chrome's trace format."""
         ...
 
     def subscribe(self, from_sequence: int, /) -> AsyncIterator[tuple[int, bytes]]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
+from mapreduce.coordinator.events import Subscribe
 from mapreduce.coordinator.refusals import Refused
 from mapreduce.protocol import wire
 from mapreduce.protocol.messages import ErrorReply
@@ -38,6 +39,7 @@ class Bytes:
 
     body: bytes
     content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Events:
     """A stream of events after a sequence."""
 
     from_sequence: int
+    subscribe: Subscribe
 
 
 Answer = Json | Bytes | Part | Events | None
@@ -70,8 +73,8 @@ def simple_response(answer: Json | Bytes | None) -> web.Response:
     match answer:
         case Json(message, headers):
             return json_response(wire.encode(message), headers={**SERVER, **headers} if headers else SERVER)
-        case Bytes(body, content_type):
-            return web.Response(body=body, headers={**AS_IT_IS, "Content-Type": content_type})
+        case Bytes(body, content_type, headers):
+            return web.Response(body=body, headers={**AS_IT_IS, **headers, "Content-Type": content_type})
         case None:
             return web.Response(status=204, headers=SERVER)
 

@@ -16,6 +16,7 @@ from mapreduce.coordinator.auth import Caller, CallerKind
 from mapreduce.coordinator.port import CoordinatorService
 from mapreduce.coordinator.refusals import RefusalCode, Refused, not_found
 from mapreduce.coordinator.replies import Answer
+from mapreduce.coordinator.tickets import Tickets
 from mapreduce.protocol import wire
 
 P = TypeVar("P", bound=msgspec.Struct)
@@ -33,7 +34,14 @@ class NoBody(msgspec.Struct, frozen=True):
 
 
 #: Types of replies that are no message: how OpenAPI and people see them.
-Stream = Literal["application/octet-stream", "text/plain; charset=utf-8", "text/event-stream", "no content"]
+Stream = Literal[
+    "application/octet-stream",
+    "text/plain; charset=utf-8",
+    "text/html; charset=utf-8",
+    "text/event-stream",
+    "application/json",
+    "no content",
+]
 
 
 def never_waits(_parameters: object, _body: object) -> float:
@@ -50,6 +58,11 @@ class Context:
     """Makes the session token of a worker, for the present epoch."""
     openapi: bytes
     """The protocol's description, as JSON."""
+    tickets: Tickets
+    page_token: Callable[[], str]
+    """Makes a token for a page that has bought it."""
+    has_page: bool
+    """Whether the page is served."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

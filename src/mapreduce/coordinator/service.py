@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from mapreduce.clock import Clock, SystemClock
 from mapreduce.coordinator import background, oversight, recovery
 from mapreduce.coordinator.blocking import Blocking
 from mapreduce.coordinator.plans import Plan
+from mapreduce.coordinator.publish import SUCCESS_NAME
 from mapreduce.coordinator.refusals import Refused, bad_request, conflict, not_found, not_ready
 from mapreduce.coordinator.settings import ServiceSettings
 from mapreduce.coordinator.shell import Shell
 from mapreduce.coordinator.store import Store
 from mapreduce.coordinator.transfers import Transfers, find_replicas
+from mapreduce.coordinator.viewing import Viewing
 from mapreduce.errors import InvalidJobSpec, MapReduceError
 from mapreduce.jobspec import check_spec
+from mapreduce.page.messages import TimelinePage
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling import events, records, views
 from mapreduce.scheduling.machine import Machine
@@ -60,6 +63,7 @@ class Service(Shell):
         self.notices: tuple[m.Notice, ...] = ()
         """What was found wrong with the log."""
         self.transfers = Transfers(self, self.store, self.plans)
+        self.viewing = Viewing(self)
         self._submitting = asyncio.Lock()
         self._effects = background.Effects(self, self.store, self.plans, store_id)
         self.on_records = self._effects.look
@@ -287,8 +291,8 @@ class Service(Shell):
         return [template.format(partition=index) for index in range(table.count) if table.output(index).has_file]
 
     async def part_path(self, job: int, name: str) -> Path:
-        """Where a published part lies."""
-        if name not in await self.parts(job):
+        """Where a published part lies, or `_SUCCESS`, which says of each what a reader elsewhere has to know."""
+        if name not in (*await self.parts(job), SUCCESS_NAME):
             raise not_found(f"part {name} of job {job}")
         return Path(self._job(job).spec.output.uri) / name
 
@@ -306,6 +310,23 @@ class Service(Shell):
     def subscribe(self, from_sequence: int) -> AsyncIterator[tuple[int, bytes]]:
         """What happens, as (sequence, JSON), from after `from_sequence` on; the full state first if that is too old."""
         return self.feed.follow(from_sequence, self)
+
+    def frames(self, job: int) -> Callable[[int], AsyncIterator[tuple[int, bytes]]]:
+        """What the page shows of a job, as (sequence, JSON), from after a sequence on; see `viewing`."""
+        found = self.viewing.job(job)
+        return lambda from_sequence: self.viewing.follow(found.id, from_sequence)
+
+    async def timeline(self, job: int, start: int, limit: int) -> TimelinePage:
+        """A window of a job's attempts and outputs."""
+        page = self.viewing.page(job, start, limit)
+        await self.durable()
+        return page
+
+    async def trace(self, job: int) -> bytes:
+        """A job's attempts in Chrome's trace format."""
+        write = self.viewing.trace(job)
+        await self.durable()
+        return await self.blocking.run(write)
 
     def _job(self, job: int) -> Job:
         self.check_alive()

@@ -10,6 +10,7 @@ from typing import Final
 
 from mapreduce.coordinator import calls
 from mapreduce.coordinator.auth import CallerKind
+from mapreduce.coordinator.pageroutes import PAGE_ROUTES
 from mapreduce.coordinator.parameters import (
     EventsParameters,
     OfAttempt,
@@ -394,4 +395,4 @@ _OPEN_ROUTES: Final[tuple[AnyRoute, ...]] = (
     ),
 )
 
-ROUTES: Final[tuple[AnyRoute, ...]] = _WORKER_ROUTES + _CLIENT_ROUTES + _OPEN_ROUTES
+ROUTES: Final[tuple[AnyRoute, ...]] = _WORKER_ROUTES + _CLIENT_ROUTES + PAGE_ROUTES + _OPEN_ROUTES

@@ -45,6 +45,8 @@ class Hosting:
     times: PhaseTimes
     on_submitted: Callable[[str, int], None]
     """Called, in a thread, with the store's id (hex) and the job's id, before the job runs on."""
+    has_page: bool = False
+    """Whether the page is served, and its address told."""
     last_status: JobStatus | None = None
 
     def run(self) -> JobStatus:
@@ -56,7 +58,10 @@ class Hosting:
 
     async def _host(self) -> JobStatus:
         with stop_on_signals(at_once=self._end_at_once) as request:
-            async with serving(HostSettings(folder=self.state, port=0), lock=self.lock) as host:
+            settings = HostSettings(folder=self.state, port=0, has_page=self.has_page)
+            async with serving(settings, lock=self.lock) as host:
+                if self.has_page:
+                    self.watcher.notice(f"page: {host.page_address()}")
                 try:
                     status = await self._see_through(host.service, request)
                 except Refused:

@@ -41,6 +41,8 @@ class RunRequest:
     slots: int = 1
     may_overwrite: bool = False
     restart: bool = False
+    has_page: bool = False
+    """Whether the page is served while the job runs, and its address told to the watcher."""
 
 
 def run_job(
@@ -162,6 +164,7 @@ class _LocalRun:
             watcher=self.watcher,
             times=self.times,
             on_submitted=on_submitted,
+            has_page=self.request.has_page,
         ).run()
         assert status.state in {"Complete", "Failed", "Cancelled"}
         claim.write_owner(msgspec.structs.replace(records[-1], end=status.state))

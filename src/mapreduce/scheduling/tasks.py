@@ -295,6 +295,13 @@ class AttemptLog:
         if self.ended is not None:
             self.ended.append(row)
 
+    def copy(self) -> AttemptLog:
+        """The log as it is now, for somebody who reads it while this one goes on."""
+        made = AttemptLog()
+        for name, _ in _LOG_COLUMNS:
+            setattr(made, name, getattr(self, name)[:])
+        return made
+
     def dump(self) -> dict[str, bytes]:
         """The log as plain values for a snapshot."""
         return {name: getattr(self, name).tobytes() for name, _ in _LOG_COLUMNS}
