@@ -184,13 +184,13 @@ def connect(address: ClusterAddress) -> Cluster:
         raise UsageError(_INSTALL) from None
     load: Any = config  # it has no types
     configuration = client.Configuration()
-    path = str(address.kubeconfig) if address.kubeconfig is not None else None
-    if path is not None and not address.kubeconfig.is_file():  # type: ignore[union-attr]
-        raise UsageError(f"--kubeconfig {path}: there is no such file")
-    if path is None and address.context is None and not has_kubeconfig() and _SERVICE_ACCOUNT.is_dir():
+    if address.kubeconfig is not None and not address.kubeconfig.is_file():
+        raise UsageError(f"--kubeconfig {address.kubeconfig}: there is no such file")
+    if address == ClusterAddress(address.namespace) and not has_kubeconfig() and _SERVICE_ACCOUNT.is_dir():
         load.load_incluster_config(client_configuration=configuration)
         namespace = (_SERVICE_ACCOUNT / "namespace").read_text().strip()
     else:
+        path = str(address.kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
         try:
             load.load_kube_config(config_file=path, context=address.context, client_configuration=configuration)
             contexts, current = load.list_kube_config_contexts(config_file=path)

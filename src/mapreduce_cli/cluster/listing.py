@@ -24,8 +24,9 @@ def show(found: Sequence[ClusterJob], format_: str, *, everywhere: bool = False,
 
         return yaml.safe_dump(whole, sort_keys=False, allow_unicode=True)
     now_at = time.time()
+    spaces: list[Column[ClusterJob]] = [Column("NAMESPACE", lambda job: job.namespace)] if everywhere else []
     columns: list[Column[ClusterJob]] = [
-        *([Column[ClusterJob]("NAMESPACE", lambda job: job.namespace)] if everywhere else []),
+        *spaces,
         Column("NAME", lambda job: job.name),
         Column("STATUS", state_of),
         Column("MAPS", lambda job: job.status.maps.progress or "-"),
