@@ -1,0 +1,242 @@
+"""What a job may say about its pods, and how that is merged into ours. Pure.
+
+A template is refused, by name of the field, for whatever is not listed here: new fields of Kubernetes are added on
+purpose, never let through by chance. What is listed is merged as Kubernetes merges strategically (containers, volumes,
+environment by name), and the operator's own fields are applied last. Containers that hold a token take resources and
+proxy settings only: an environment variable or a mount would be a way to run code in them.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any, Final
+
+from mapreduce.errors import InvalidJobSpec
+from mapreduce_operator.manifests import quantities
+
+Raw = dict[str, Any]
+
+OWN_VOLUMES: Final = "mr-"
+"""How the names of the operator's volumes begin."""
+TOKEN_CONTAINERS: Final = frozenset({"agent", "coordinator"})
+CODE_CONTAINERS: Final = frozenset({"executor", "describe"})
+
+_POD_FIELDS: Final = frozenset(
+    {
+        *("affinity", "nodeSelector", "tolerations", "topologySpreadConstraints"),
+        *("priorityClassName", "preemptionPolicy", "runtimeClassName", "schedulerName", "resourceClaims"),
+        *("imagePullSecrets", "hostAliases", "dnsConfig", "dnsPolicy"),
+        *("containers", "initContainers", "volumes", "securityContext"),
+    }
+)
+_CONTAINER_FIELDS: Final = frozenset(
+    {
+        *("name", "image", "imagePullPolicy", "command", "args", "workingDir", "env", "envFrom", "resources"),
+        *("volumeMounts", "ports", "restartPolicy", "securityContext", "terminationMessagePolicy"),
+        *("startupProbe", "livenessProbe", "readinessProbe"),
+    }
+)
+_FIELDS_WITH_TOKEN: Final = frozenset({"name", "resources", "env", "securityContext"})
+_FIELDS_WITH_CODE: Final = frozenset({"name", "resources", "env", "envFrom", "volumeMounts", "securityContext"})
+_PROXY_VARIABLES: Final = frozenset({"http_proxy", "https_proxy", "no_proxy", "all_proxy", "tz"})
+_VOLUME_KINDS: Final = frozenset(
+    {
+        *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image"),
+        *("persistentVolumeClaim", "projected", "secret"),
+    }
+)
+_PROJECTED_SOURCES: Final = frozenset({"configMap", "downwardAPI", "secret"})
+_MOUNT_FIELDS: Final = frozenset({"name", "mountPath", "readOnly", "subPath", "subPathExpr"})
+_RESERVED_FOLDERS: Final = ("/mr", "/tmp", "/dev", "/proc", "/sys")  # noqa: S108 - refused, not used
+_OWN_LABELS: Final = ("mapreduce.dev/", "app.kubernetes.io/", "batch.kubernetes.io/", "apps.kubernetes.io/")
+_OWN_LABEL_NAMES: Final = frozenset(
+    {"controller-uid", "job-name", "controller-revision-hash", "statefulset.kubernetes.io/pod-name"}
+)
+_SECURITY_ANNOTATIONS: Final = ("container.apparmor.", "seccomp.security.", "container.seccomp.")
+_TOKEN_SECRET: Final = re.compile(r"mr-.+-(admin|worker)")
+_OWN_CLAIM: Final = re.compile(r"mr-.+-(log|runs)")
+_BY_OPERATOR: Final = "is the operator's to set."
+
+
+def check(template: Raw, field: str) -> None:
+    """Refuse a template that could loosen what the operator sets. Raises `InvalidJobSpec`, naming the field."""
+    _only(template, frozenset({"metadata", "spec"}), field)
+    metadata = _mapping(template.get("metadata"), f"{field}.metadata")
+    _only(metadata, frozenset({"labels", "annotations"}), f"{field}.metadata")
+    for kind in ("labels", "annotations"):
+        for name in _mapping(metadata.get(kind), f"{field}.metadata.{kind}"):
+            if name.startswith((*_OWN_LABELS, *_SECURITY_ANNOTATIONS)) or name in _OWN_LABEL_NAMES:
+                raise InvalidJobSpec(f"{field}.metadata.{kind}[{name}]", _BY_OPERATOR, "Leave it out.")
+    spec = _mapping(template.get("spec"), f"{field}.spec")
+    _only(spec, _POD_FIELDS, f"{field}.spec")
+    for index, volume in enumerate(_list(spec.get("volumes"), f"{field}.spec.volumes")):
+        _check_volume(volume, f"{field}.spec.volumes[{index}]")
+    for kind in ("initContainers", "containers"):
+        for index, container in enumerate(_list(spec.get(kind), f"{field}.spec.{kind}")):
+            _check_container(container, f"{field}.spec.{kind}[{index}]")
+
+
+def merged(template: Raw, ours: Raw, *, foreign_security: Raw) -> Raw:
+    """A pod template made of ours and of what the job says; `foreign_security` is forced on containers of its own."""
+    metadata, spec = copy.deepcopy(template.get("metadata") or {}), copy.deepcopy(template.get("spec") or {})
+    theirs = {one["name"]: one for kind in ("initContainers", "containers") for one in spec.get(kind) or ()}
+    own = ours["spec"]
+    known = {one["name"] for kind in ("initContainers", "containers") for one in own.get(kind) or ()}
+    containers = {}
+    for kind in ("initContainers", "containers"):
+        mine = [_merged_container(one, theirs.get(one["name"], {})) for one in own.get(kind) or ()]
+        foreign = [
+            {**one, "securityContext": copy.deepcopy(foreign_security)}
+            for one in spec.get(kind) or ()
+            if one["name"] not in known | TOKEN_CONTAINERS | CODE_CONTAINERS
+        ]
+        containers[kind] = [*foreign, *mine] if kind == "initContainers" else [*mine, *foreign]
+    loose = {
+        name: value
+        for name, value in spec.items()
+        if name not in {"containers", "initContainers", "volumes", "securityContext", "tolerations", "affinity"}
+    }
+    tolerated = {one.get("key") for one in spec.get("tolerations") or ()}
+    pull_secrets = {
+        one["name"]: one for one in (*(spec.get("imagePullSecrets") or ()), *own.get("imagePullSecrets", ()))
+    }
+    merged_spec = {
+        **loose,
+        **own,
+        **containers,
+        "volumes": [*own.get("volumes", ()), *(spec.get("volumes") or ())],
+        "tolerations": [
+            *(one for one in own.get("tolerations", ()) if one.get("key") not in tolerated),
+            *(spec.get("tolerations") or ()),
+        ],
+        "affinity": _merged_affinity(spec.get("affinity") or {}, own.get("affinity", {})),
+        "imagePullSecrets": list(pull_secrets.values()),
+    }
+    return {
+        "metadata": {
+            "labels": {**(metadata.get("labels") or {}), **ours["metadata"].get("labels", {})},
+            "annotations": {**(metadata.get("annotations") or {}), **ours["metadata"].get("annotations", {})},
+        },
+        "spec": {name: value for name, value in merged_spec.items() if value not in ({}, [])},
+    }
+
+
+def _merged_container(ours: Raw, theirs: Raw) -> Raw:
+    own_variables = {one["name"] for one in ours.get("env", ())}
+    return {
+        **ours,
+        "resources": quantities.merged(ours.get("resources", {}), theirs.get("resources") or {}),
+        **({"envFrom": theirs["envFrom"]} if theirs.get("envFrom") else {}),
+        # ours first: a job's variable may refer to POD_NAME, and none of ours can be said twice
+        "env": [
+            *ours.get("env", ()),
+            *(one for one in theirs.get("env") or () if one.get("name") not in own_variables),
+        ],
+        "volumeMounts": [*ours.get("volumeMounts", ()), *(theirs.get("volumeMounts") or ())],
+    }
+
+
+def _merged_affinity(theirs: Raw, ours: Raw) -> Raw:
+    result: Raw = dict(theirs)
+    for kind, rules in ours.items():
+        both: Raw = dict(theirs.get(kind) or {})
+        for name, terms in rules.items():
+            both[name] = [*(both.get(name) or ()), *terms]
+        result[kind] = both
+    return result
+
+
+def _check_volume(volume: Any, field: str) -> None:
+    volume = _mapping(volume, field)
+    name = str(volume.get("name", ""))
+    if name.startswith(OWN_VOLUMES):
+        raise InvalidJobSpec(f"{field}.name", f"{name!r} begins with {OWN_VOLUMES}, as the operator's volumes do.")
+    _only(volume, _VOLUME_KINDS | {"name"}, field)
+    _refuse_token(_mapping(volume.get("secret"), f"{field}.secret").get("secretName"), f"{field}.secret.secretName")
+    claim = _mapping(volume.get("persistentVolumeClaim"), f"{field}.persistentVolumeClaim").get("claimName")
+    if claim and _OWN_CLAIM.fullmatch(str(claim)):
+        raise InvalidJobSpec(f"{field}.persistentVolumeClaim.claimName", f"{claim!r} is the operator's own.")
+    sources = _mapping(volume.get("projected"), f"{field}.projected").get("sources")
+    for index, source in enumerate(_list(sources, f"{field}.projected.sources")):
+        place = f"{field}.projected.sources[{index}]"
+        _only(_mapping(source, place), _PROJECTED_SOURCES, place)
+        _refuse_token(_mapping(source.get("secret"), f"{place}.secret").get("name"), f"{place}.secret.name")
+    if "csi" in volume:  # inline secrets of a driver would be another way to a token
+        reference = _mapping(volume["csi"].get("nodePublishSecretRef"), f"{field}.csi.nodePublishSecretRef")
+        _refuse_token(reference.get("name"), f"{field}.csi.nodePublishSecretRef.name")
+
+
+def _check_container(container: Any, field: str) -> None:
+    container = _mapping(container, field)
+    name = container.get("name")
+    if not isinstance(name, str) or not name:
+        raise InvalidJobSpec(f"{field}.name", "is missing.", "Name the container.")
+    if name in TOKEN_CONTAINERS:
+        allowed = _FIELDS_WITH_TOKEN
+    elif name in CODE_CONTAINERS:
+        allowed = _FIELDS_WITH_CODE
+    else:
+        allowed = _CONTAINER_FIELDS
+    _only(container, allowed, field)
+    for index, one in enumerate(_list(container.get("env"), f"{field}.env")):
+        place = f"{field}.env[{index}]"
+        variable = str(_mapping(one, place).get("name", ""))
+        if name in TOKEN_CONTAINERS and variable.lower() not in _PROXY_VARIABLES:
+            raise InvalidJobSpec(place, f"{variable!r} may not be set for {name}, which holds a token.")
+        source = _mapping(one.get("valueFrom"), f"{place}.valueFrom")
+        _refuse_token(_mapping(source.get("secretKeyRef"), f"{place}.valueFrom").get("name"), f"{place}.valueFrom")
+    for index, one in enumerate(_list(container.get("envFrom"), f"{field}.envFrom")):
+        place = f"{field}.envFrom[{index}]"
+        _refuse_token(_mapping(_mapping(one, place).get("secretRef"), place).get("name"), f"{place}.secretRef.name")
+    for index, one in enumerate(_list(container.get("volumeMounts"), f"{field}.volumeMounts")):
+        _check_mount(_mapping(one, f"{field}.volumeMounts[{index}]"), f"{field}.volumeMounts[{index}]")
+    for index, one in enumerate(_list(container.get("ports"), f"{field}.ports")):
+        place = f"{field}.ports[{index}]"
+        _only(_mapping(one, place), frozenset({"name", "containerPort", "protocol"}), place)
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        for action in ("httpGet", "tcpSocket"):
+            if "host" in _mapping(_mapping(container.get(probe), f"{field}.{probe}").get(action), f"{field}.{probe}"):
+                raise InvalidJobSpec(f"{field}.{probe}.{action}.host", "may not be given.", "Leave it out.")
+
+
+def _check_mount(mount: Raw, field: str) -> None:
+    _only(mount, _MOUNT_FIELDS, field)
+    name, path = str(mount.get("name", "")), str(mount.get("mountPath", ""))
+    if name.startswith(OWN_VOLUMES):
+        raise InvalidJobSpec(f"{field}.name", f"{name!r} is the operator's own volume.", "Mount a volume of your own.")
+    steps = [step for step in path.split("/") if step]
+    plain = "/" + "/".join(steps)
+    if not path.startswith("/") or not steps or "." in steps or ".." in steps:
+        raise InvalidJobSpec(f"{field}.mountPath", f"{path!r} is no plain absolute path.")
+    if any(plain == folder or plain.startswith(f"{folder}/") for folder in _RESERVED_FOLDERS):
+        raise InvalidJobSpec(f"{field}.mountPath", f"{path!r} is the operator's or the system's.", "Choose another.")
+
+
+def _refuse_token(name: Any, field: str) -> None:
+    if isinstance(name, str) and _TOKEN_SECRET.fullmatch(name):
+        raise InvalidJobSpec(field, f"{name!r} holds a job's tokens.", "Leave it out.")
+
+
+def _only(value: Raw, allowed: frozenset[str], field: str) -> None:
+    for name in value:
+        if name not in allowed:
+            raise InvalidJobSpec(
+                f"{field}.{name}", "may not be set for a job's pods.", f"Fields here: {', '.join(sorted(allowed))}."
+            )
+
+
+def _mapping(value: Any, field: str) -> Raw:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidJobSpec(field, "is no mapping.")
+    return value
+
+
+def _list(value: Any, field: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InvalidJobSpec(field, "is no list.")
+    return value

@@ -1,0 +1,237 @@
+"""One pass over one job, whatever caused it: observe, plan, carry out, report.
+
+The pass may be cut off anywhere and begun again by another operator: every action may be repeated, and the plan is made
+from what is there, never from what was done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+import time
+from typing import Any, Final
+
+import msgspec
+
+from mapreduce_operator import announcing, metrics, spec
+from mapreduce_operator.api import ApiError
+from mapreduce_operator.cluster import ClusterPort
+from mapreduce_operator.memory import Memories, Memory
+from mapreduce_operator.naming import FINALIZER, KIND
+from mapreduce_operator.observing import Observer
+from mapreduce_operator.planning import actions
+from mapreduce_operator.planning.actions import Action
+from mapreduce_operator.planning.observed import Observed
+from mapreduce_operator.planning.plan import Plan, plan
+from mapreduce_operator.planning.problem import Problem
+from mapreduce_operator.progress import Coordinators, NoAnswer
+from mapreduce_operator.queueing import Key
+from mapreduce_operator.settings import Settings
+from mapreduce_operator.spec import Resource
+from mapreduce_operator.statusmodel import JobStatus
+
+Raw = dict[str, Any]
+
+_WRITE_EVERY_S: Final = 1.0
+_TROUBLE_LOOK_S: Final = 5.0
+_LOOK_AT_ONCE_S: Final = 0.2
+_INVALID: Final = frozenset({400, 422})
+
+logger = logging.getLogger(__name__)
+
+
+class _LookAgain(Exception):
+    """What was seen is not what is there: make a new pass at once, and look at everything."""
+
+
+class Passes:
+    """Carries out passes over jobs."""
+
+    def __init__(
+        self,
+        cluster: ClusterPort,
+        coordinators: Coordinators,
+        observer: Observer,
+        memories: Memories,
+        settings: Settings,
+    ) -> None:
+        self._cluster: Final = cluster
+        self._coordinators: Final = coordinators
+        self._observer: Final = observer
+        self._memories: Final = memories
+        self._settings: Final = settings
+
+    async def look(self, key: Key) -> float | None:
+        """Make one pass; gives the seconds until the next one is due, None for a job that is gone."""
+        with metrics.PASS_SECONDS.time():
+            try:
+                result = await self._pass(key)
+            except Exception:
+                metrics.PASSES.labels(outcome="failed").inc()
+                raise
+            metrics.PASSES.labels(outcome="done").inc()
+            return result
+
+    async def _pass(self, key: Key) -> float | None:
+        raw = await self._cluster.get(KIND, key.namespace, key.name)
+        if raw is None:
+            self._memories.forget(key)
+            return None
+        job = spec.read(raw)
+        if job.deleted_s is not None and FINALIZER not in job.finalizers:
+            return None  # its children go by their owner
+        memory = self._memories.of(job.uid, key)
+        seen = await self._observer.observe(job, memory)
+        todo = plan(seen)
+        trouble = None
+        try:
+            todo = await self._carry_out(raw, seen, todo, memory)
+        except _LookAgain:
+            memory.must_look = True
+            return _LOOK_AT_ONCE_S
+        except ApiError as error:
+            trouble = _trouble(error)
+            logger.info("%s: %s", key, error)
+            todo = plan(dataclasses.replace(seen, trouble=trouble))
+            memory.must_look = True
+        written_in_s = await self._report(job, memory, todo.status)
+        memory.is_active = todo.look_again_s is None
+        if trouble is not None:
+            return _TROUBLE_LOOK_S * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
+        next_s = todo.look_again_s if todo.look_again_s is not None else self._poll_s()
+        return next_s if written_in_s is None else min(next_s, written_in_s)
+
+    def _poll_s(self) -> float:
+        """Time until an active job is looked at again: longer, the more there are."""
+        active, _ = self._memories.count()
+        return max(self._settings.poll_s, active / self._settings.polls_per_s) * random.uniform(0.9, 1.1)  # noqa: S311
+
+    async def _carry_out(self, raw: Raw, seen: Observed, todo: Plan, memory: Memory) -> Plan:
+        """Do what is planned, in order. A pod template that the API server refuses changes the plan."""
+        for action in todo.actions:
+            try:
+                await self._do(raw, seen.job, action, memory)
+            except ApiError as error:
+                if seen.job.deleted_s is not None and error.status == 403 and isinstance(action, actions.Create):
+                    await self._do(raw, seen.job, actions.RemoveFinalizer(), memory)  # the namespace goes too
+                    return todo
+                if seen.refusal is None and error.status in _INVALID and _is_from_template(action):
+                    refused = dataclasses.replace(seen, refusal=Problem("InvalidPodTemplate", error.message))
+                    return await self._carry_out(raw, refused, plan(refused), memory)
+                raise
+            metrics.ACTIONS.labels(action=type(action).__name__).inc()
+        return todo
+
+    async def _do(self, raw: Raw, job: Resource, action: Action, memory: Memory) -> None:
+        cluster, namespace = self._cluster, job.namespace
+        match action:
+            case actions.Create():
+                await self._create(job, action, memory)
+            case actions.ChangeWorkers():
+                change: Raw = {}
+                if action.parallelism is not None:
+                    change["parallelism"] = action.parallelism
+                if action.is_suspended is not None:
+                    change["suspend"] = action.is_suspended
+                await cluster.patch("Job", namespace, action.name, {"spec": change})
+            case actions.ScaleCoordinator():
+                await cluster.patch("StatefulSet", namespace, action.name, {"spec": {"replicas": action.replicas}})
+            case actions.Delete():
+                await cluster.delete(action.kind, namespace, action.name, action.uid, is_forced=action.is_forced)
+            case actions.AddFinalizer():
+                if not await cluster.set_finalizers(raw, [*job.finalizers, FINALIZER]):
+                    raise _LookAgain
+            case actions.RemoveFinalizer():
+                rest = [name for name in job.finalizers if name != FINALIZER]
+                if not await cluster.set_finalizers(raw, rest):
+                    raise _LookAgain
+            case actions.DeleteJob():
+                await cluster.delete(KIND, namespace, job.name, job.uid)
+            case actions.TellGone():
+                await self._tell_gone(job, action, memory)
+            case actions.CancelJob():
+                await self._cancel(job, memory)
+            case actions.Announce():
+                event = announcing.event(job, action, time.time(), self._settings.identity)
+                await self._announce([event])
+
+    async def _create(self, job: Resource, action: actions.Create, memory: Memory) -> None:
+        kind, name = action.key
+        if await self._cluster.create(action.manifest):
+            memory.others.add(action.key)
+            if kind == "StatefulSet":
+                metrics.ACCEPT_SECONDS.observe(max(0.0, time.time() - job.created_s))
+            return
+        there = await self._cluster.get(kind, job.namespace, name)
+        if there is None or there["metadata"].get("deletionTimestamp"):
+            raise _LookAgain  # it is going: the next pass makes it anew
+        owners = {one.get("uid") for one in there["metadata"].get("ownerReferences") or ()}
+        is_owned = bool(action.manifest["metadata"].get("ownerReferences"))
+        if is_owned and job.uid not in owners:
+            raise ApiError(409, "NameTaken", f"{kind} {name} belongs to somebody else.")
+        memory.others.add(action.key)
+        if kind == "ConfigMap":
+            raise _LookAgain  # made by an earlier pass that was cut off: its content is what counts
+
+    async def _tell_gone(self, job: Resource, action: actions.TellGone, memory: Memory) -> None:
+        address = await self._observer.address(job, memory)
+        if address is None:
+            return
+        try:
+            await self._coordinators.tell_gone(
+                address, action.workers, is_charged=action.is_charged, reason=action.reason
+            )
+        except NoAnswer as error:
+            logger.info("%s/%s: the coordinator was not told of lost workers: %s", job.namespace, job.name, error)
+            return
+        self._memories.settle(job.uid, action.workers)
+
+    async def _cancel(self, job: Resource, memory: Memory) -> None:
+        address = await self._observer.address(job, memory)
+        if address is None:
+            return
+        try:
+            await self._coordinators.cancel(address)
+        except NoAnswer as error:
+            logger.info("%s/%s: the coordinator could not be told to end: %s", job.namespace, job.name, error)
+
+    async def _report(self, job: Resource, memory: Memory, status: JobStatus | None) -> float | None:
+        """Write the status if it differs; gives the seconds after which it may be written, if that is not yet."""
+        if status is None:
+            return None
+        wanted = msgspec.to_builtins(status)
+        if wanted == job.raw_status:
+            return None
+        wait_s = memory.written_s + _WRITE_EVERY_S - time.monotonic()
+        if wait_s > 0 and not _is_urgent(job.status, status):
+            return wait_s
+        if await self._cluster.write_status(job.namespace, job.name, job.uid, wanted):
+            metrics.STATUS_WRITES.inc()
+            memory.written_s = time.monotonic()
+            await self._announce(announcing.changes(job, status, time.time(), self._settings.identity))
+        return None
+
+    async def _announce(self, events: list[Raw]) -> None:
+        for event in events:
+            try:
+                await self._cluster.create(event)
+            except ApiError as error:
+                logger.info("An Event could not be made: %s", error)
+
+
+def _is_urgent(before: JobStatus, after: JobStatus) -> bool:
+    """Whether people or programs wait for it: the start, which freezes the specification, and the end."""
+    return before.start_time != after.start_time or before.completion_time != after.completion_time
+
+
+def _is_from_template(action: Action) -> bool:
+    return isinstance(action, actions.Create) and action.key[0] in {"StatefulSet", "Job"}
+
+
+def _trouble(error: ApiError) -> Problem:
+    if error.reason == "NameTaken":
+        return Problem("NameTaken", error.message)
+    if error.status == 403:
+        return Problem("QuotaExceeded" if "exceeded quota" in error.message else "Forbidden", error.message)
+    return Problem("ApiError", error.message or str(error))

@@ -1,0 +1,39 @@
+"""Pods on nodes that do not answer: given up soon, so that they are replaced elsewhere. Pure.
+
+Kubernetes keeps a pod of a dead node for ever, because it might still run. Ours may: coordinators are told apart by
+their epoch, and what a lost worker reports is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from mapreduce_operator.facts import Pod
+from mapreduce_operator.planning.actions import Action, Delete
+from mapreduce_operator.planning.observed import Observed
+
+#: How long a pod may be overdue with its end where nothing is known of its node.
+_OVERDUE_S: Final = 60.0
+
+
+def plan(seen: Observed) -> Iterator[Action]:
+    """Remove pods that no kubelet looks after any more."""
+    for pod in seen.children.pods:
+        if not pod.is_over and is_lost(seen, pod):
+            yield Delete(kind="Pod", name=pod.name, uid=pod.uid, is_forced=True)
+
+
+def is_lost(seen: Observed, pod: Pod) -> bool:
+    """Whether the pod's node was silent for long enough, or the pod is overdue and nothing is known of the node."""
+    node = seen.nodes.get(pod.node)
+    if node is None:
+        return pod.deadline_s is not None and seen.now_s - pod.deadline_s > _OVERDUE_S
+    if not node.exists:
+        return True
+    return node.silent_since_s is not None and seen.now_s - node.silent_since_s >= seen.settings.node_lost_s
+
+
+def are_doubtful(pods: tuple[Pod, ...]) -> frozenset[str]:
+    """Names of nodes that should be looked at: those with pods that run but are not ready, or do not end."""
+    return frozenset(pod.node for pod in pods if pod.node and not pod.is_over and (pod.is_going or not pod.is_ready))

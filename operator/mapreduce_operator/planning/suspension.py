@@ -1,0 +1,40 @@
+"""Suspending and resuming: workers drain and go first, then the coordinator; back in the other order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mapreduce_operator.planning.actions import Action, ChangeWorkers, ScaleCoordinator
+from mapreduce_operator.planning.observed import Observed
+
+
+def suspend(seen: Observed) -> Iterator[Action]:
+    """The next step towards a job without pods."""
+    workers, stateful_set = seen.children.workers, seen.children.stateful_set
+    if workers is not None and not workers.is_suspended and not workers.is_going:
+        yield ChangeWorkers(name=workers.name, is_suspended=True)
+        return
+    if seen.children.live_workers:
+        return  # they bring their work to the coordinator: it has to stay until they are gone
+    if stateful_set is not None and stateful_set.replicas and not stateful_set.is_going:
+        yield ScaleCoordinator(name=stateful_set.name, replicas=0)
+
+
+def is_suspended(seen: Observed) -> bool:
+    """Whether the job has no pods any more, and none will come."""
+    workers, stateful_set = seen.children.workers, seen.children.stateful_set
+    return (
+        (workers is None or workers.is_suspended)
+        and (stateful_set is None or stateful_set.replicas == 0)
+        and not seen.children.live_workers
+        and seen.children.coordinator is None
+    )
+
+
+def resume(seen: Observed) -> Iterator[Action]:
+    """Start the pods of a job that was suspended."""
+    workers, stateful_set = seen.children.workers, seen.children.stateful_set
+    if stateful_set is not None and stateful_set.replicas == 0 and not stateful_set.is_going:
+        yield ScaleCoordinator(name=stateful_set.name, replicas=1)
+    if workers is not None and workers.is_suspended and not workers.is_going:
+        yield ChangeWorkers(name=workers.name, parallelism=seen.wanted.replicas, is_suspended=False)

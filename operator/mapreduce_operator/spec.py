@@ -1,0 +1,139 @@
+"""A `MapReduceJob` as the operator sees it: the object's dict, decoded once, with what is wrong with it in words. Pure.
+
+The schema and its CEL rules refuse most of what is wrong before it gets here; this is what they cannot see: paths,
+combinations that only a cluster forbids, and pod templates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from mapreduce import specerrors
+from mapreduce.errors import InvalidJobSpec, MapReduceError
+from mapreduce.jobspec import check_spec
+from mapreduce.model import Code, JobSpec
+from mapreduce_operator import times
+from mapreduce_operator.manifests import paths, templates
+from mapreduce_operator.naming import Names
+from mapreduce_operator.statusmodel import Condition, JobStatus
+
+_CODE_FIELDS: Final = {
+    "inline": "inline",
+    "config_map_ref": "configMapRef",
+    "module": "module",
+    "volume_path": "volumePath",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One `MapReduceJob` object."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    resource_version: str
+    created_s: float
+    deleted_s: float | None
+    finalizers: tuple[str, ...]
+    raw_spec: dict[str, Any]
+    spec: JobSpec | None
+    """The specification; None when it cannot be carried out, and `problem` says why."""
+    problem: str
+    status: JobStatus
+    raw_status: dict[str, Any]
+
+    @property
+    def names(self) -> Names:
+        """The names of the job's children."""
+        return Names(self.name, self.uid)
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of that type, as last reported."""
+        return next((one for one in self.status.conditions if one.type == kind), None)
+
+    def is_true(self, kind: str) -> bool:
+        """Whether that condition was last reported to be the case."""
+        found = self.condition(kind)
+        return found is not None and found.status == "True"
+
+
+def read(raw: dict[str, Any]) -> Resource:
+    """Decode an object of the API server. Never raises for what a user may have written."""
+    metadata = raw["metadata"]
+    raw_spec = raw.get("spec") or {}
+    raw_status = raw.get("status") or {}
+    spec, problem = _decoded(raw_spec)
+    return Resource(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 1),
+        resource_version=metadata.get("resourceVersion", ""),
+        created_s=times.seconds(metadata.get("creationTimestamp")) or 0.0,
+        deleted_s=times.seconds(metadata.get("deletionTimestamp")),
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        raw_spec=raw_spec,
+        spec=spec,
+        problem=problem,
+        status=_status(raw_status),
+        raw_status=raw_status,
+    )
+
+
+def decode(raw_spec: dict[str, Any]) -> JobSpec:
+    """Decode and check a specification. Raises `InvalidJobSpec`, naming the field."""
+    if unknown := list(specerrors.unknown_fields(raw_spec, JobSpec, "spec")):
+        raise InvalidJobSpec("spec", " ".join(unknown))
+    try:
+        spec = msgspec.convert(raw_spec, JobSpec)
+    except msgspec.ValidationError as error:
+        raise specerrors.in_words(error, raw_spec, JobSpec, "spec") from None
+    _check_code(spec)
+    check_spec(msgspec.structs.replace(spec, code=Code(inline="#")))
+    _check_sources(spec)
+    for field, volume in (("log", spec.storage.log), ("runs", spec.storage.runs)):
+        if volume.claim_name is not None and volume.claim_template is not None:
+            raise InvalidJobSpec(f"spec.storage.{field}", "has claimName and claimTemplate.", "Give one of them.")
+    templates.check(spec.workers.pod_template, "spec.workers.podTemplate")
+    templates.check(spec.coordinator.pod_template, "spec.coordinator.podTemplate")
+    return spec
+
+
+def _decoded(raw_spec: dict[str, Any]) -> tuple[JobSpec | None, str]:
+    try:
+        return decode(raw_spec), ""
+    except MapReduceError as error:
+        return None, str(error)
+
+
+def _status(raw: dict[str, Any]) -> JobStatus:
+    try:
+        return msgspec.convert(raw, JobStatus)
+    except msgspec.ValidationError:  # written by a newer release, or by hand: made anew, nothing depends on it alone
+        return JobStatus()
+
+
+def _check_code(spec: JobSpec) -> None:
+    given = [shown for field, shown in _CODE_FIELDS.items() if getattr(spec.code, field) is not None]
+    if len(given) != 1:
+        problem = f"has {' and '.join(given)}, but takes one." if given else "is empty."
+        raise InvalidJobSpec("spec.code", problem, f"Give exactly one of {', '.join(_CODE_FIELDS.values())}.")
+    if spec.code.volume_path is not None:
+        paths.claim_path(spec.code.volume_path, "spec.code.volumePath")
+
+
+def _check_sources(spec: JobSpec) -> None:
+    for index, source in enumerate(spec.inputs):
+        field = f"spec.inputs[{index}]"
+        if (source.inline is not None) == bool(source.uri):
+            raise InvalidJobSpec(field, "takes exactly one of uri and inline.", "Give one of them.")
+        if source.uri:
+            paths.check_input(source.uri, f"{field}.uri")
+        if source.secret_ref is not None and not source.uri.startswith(("http://", "https://")):
+            raise InvalidJobSpec(f"{field}.secretRef", "goes with http and https inputs only.", "Leave it out.")
+    paths.claim_path(spec.output.uri, "spec.output.uri")
