@@ -104,7 +104,7 @@ class Code(_Spec, frozen=True):
     inline: (
         Annotated[str, Meta(min_length=1, max_length=65_536, description="The job's Python source itself.")] | None
     ) = None
-    config_map_ref: Annotated[ConfigMapKey, Meta(description="A file in a ConfigMap. Clusters only.")] | None = None
+    config_map_ref: Annotated[ConfigMapKey, Meta(description="A file in a ConfigMap.")] | None = None
     module: (
         Annotated[str, Meta(min_length=1, max_length=253, description="An importable module that the workers have.")]
         | None

@@ -36,7 +36,7 @@ def claim(text: str) -> tuple[str, Path]:
     """Name of a cluster's claim and the folder that stands for it, of an option's value `NAME=FOLDER`."""
     name, folder = pair(text)
     path = Path(folder).absolute()
-    if not path.is_dir():
+    if path.exists() and not path.is_dir():  # one that is not there yet may be the output's
         raise click.BadParameter(f"{folder!r} is no folder")
     return name, path
 

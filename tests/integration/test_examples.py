@@ -14,9 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from mapreduce import manifest
 from mapreduce.api import Result
-from mapreduce.bundle import load_job, make_bundle, open_bundle
+from mapreduce.bundle import load_job
 from mapreduce.describe import describe_here
 from mapreduce.inline import run_inline
 from mapreduce.jobspec import Overrides, build_spec
@@ -194,14 +193,3 @@ def test_means_are_exact(tmp_path: Path) -> None:
     for station in ("harbour", "mountain", "orchard"):
         degrees = [degree for name, degree in rows if name == station]
         assert float(records[station]) == float(sum(degrees) / len(degrees))
-
-
-def test_the_manifest_is_the_same_job_as_the_file(tmp_path: Path) -> None:
-    read = manifest.from_file(ROOT / "examples/wordcount.yaml")
-    made = make_bundle(read.spec.code)
-    source = open_bundle(made.data, tmp_path / "code", sha256=made.sha256)
-    description = describe_here(source, Names(read.spec.mapper, read.spec.reducer, read.spec.combiner))
-    spec = build_spec(description, Overrides(), manifest=read.spec, base=ROOT / "examples")
-    run_inline(spec, load_job(source, spec, name="wordcount"), tmp_path / "by-manifest")
-    command = next(command for command in COMMANDS if "wordcount" in command.file)
-    assert _parts(tmp_path / "by-manifest") == _run(command.spec(reducers=2), tmp_path / "out", is_sequential=True)[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mapreduce_cli.options import JobOptions, begin, job_options
+from mapreduce_cli.options import JobOptions, begin, claim, job_options
 
 if TYPE_CHECKING:
     from mapreduce.local.preparing import Preparation
@@ -23,6 +23,7 @@ Examples:
   mr run wordcount.py books/ -o out/ --workers 4 --reducers 8 --arg min_length=3
   mr run access.py logs/*.gz -o hits/ --format lines --output-format jsonl
   mr run job.yaml                                 a manifest, as kubectl takes it
+  mr run job.yaml --claim books=../books          where pvc://books/ is on this machine
   mr run wordcount.py books/a.txt -o try/ --inline    one process; pdb works
 \b
 Stopped or killed, the same command goes on where it was: nothing committed is done again.
@@ -32,10 +33,23 @@ Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 130 Ctrl-C, 143 SI
 @click.option(
     "--workers", type=click.IntRange(1, 10_000), metavar="N", help="Worker processes.  [one per CPU, at most 16]"
 )
+@click.option("--page/--no-page", "has_page", default=True, help="Serve a page about the job while it runs.  [page]")
+@click.option(
+    "--claim", "claims", type=claim, metavar="NAME=FOLDER", multiple=True,
+    help="Folder that stands for a cluster's claim or ConfigMap: pvc://NAME/PATH is read and written there.",
+)  # fmt: skip
 @click.option("--restart", is_flag=True, help="Drop the work of an unfinished job in the output folder.")
 @click.option("--sequential", is_flag=True, help="The plain reference: one process, everything in memory, no retries.")
 @click.option("--inline", is_flag=True, help="The engine in one process, for pdb; exceptions come through as they are.")
-def command(job: JobOptions, workers: int | None, restart: bool, sequential: bool, inline: bool) -> int:
+def command(
+    job: JobOptions,
+    workers: int | None,
+    has_page: bool,
+    claims: tuple[tuple[str, Path], ...],
+    restart: bool,
+    sequential: bool,
+    inline: bool,
+) -> int:
     """Run a job here, with worker processes of its own, and wait for it.
 
     FILE is a Python file with a mapper (and a reducer), or a manifest (.yaml). INPUTs are files, folders or globs;
@@ -43,10 +57,10 @@ def command(job: JobOptions, workers: int | None, restart: bool, sequential: boo
     """
     if sequential and inline:
         raise click.UsageError("--sequential and --inline exclude each other")
-    preparation = begin(job, replicas=workers)
+    preparation = begin(job, replicas=workers, claims=dict(claims))
     try:
         if not sequential and not inline:
-            return _run(preparation, workers=workers, restart=restart)
+            return _run(preparation, workers=workers, restart=restart, has_page=has_page)
         from mapreduce_cli.oneprocess import run_in_this_process
 
         return run_in_this_process(preparation, is_sequential=sequential)
@@ -54,7 +68,7 @@ def command(job: JobOptions, workers: int | None, restart: bool, sequential: boo
         preparation.abandon()
 
 
-def _run(preparation: Preparation, *, workers: int | None, restart: bool) -> int:
+def _run(preparation: Preparation, *, workers: int | None, restart: bool, has_page: bool) -> int:
     from mapreduce.local.preflight import default_worker_count
     from mapreduce.local.run import RunRequest, run
     from mapreduce.local.success import read_success
@@ -69,6 +83,7 @@ def _run(preparation: Preparation, *, workers: int | None, restart: bool) -> int
         slots=settings.slots,
         may_overwrite=preparation.may_overwrite,
         restart=restart,
+        has_page=has_page,
     )
     report = run(request, make_watcher())
     output = shown_path(report.output)
