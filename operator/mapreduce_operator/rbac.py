@@ -7,7 +7,7 @@ without `CLUSTER`: then it does not look at nodes, and gives pods up by their ov
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ NAMESPACED: Final = (
     Rule("", "services", ("get", "create"), "the coordinator's address"),
     Rule("", "persistentvolumeclaims", ("get", "create"), "volumes"),
     Rule("", "pods", ("get", "list", "watch", "delete"), "what becomes of pods; those of dead nodes"),
-    Rule("", "events", ("list", "create", "patch"), "words of scheduler, kubelet and quota; our own"),
+    Rule("", "events", ("list", "create"), "words of scheduler, kubelet and quota; our own"),
     Rule("apps", "statefulsets", ("get", "list", "watch", "create", "patch", "delete"), "coordinators"),
     Rule("batch", "jobs", ("get", "list", "watch", "create", "patch", "delete"), "workers, clean-up"),
     Rule("networking.k8s.io", "networkpolicies", ("get", "create"), "only where the chart switches them on"),
@@ -43,3 +43,8 @@ CLUSTER: Final = (Rule("", "nodes", ("get",), "whether a pod's node answers"),)
 
 OWN_NAMESPACE: Final = (Rule("coordination.k8s.io", "leases", ("get", "create", "update"), "at most one acts"),)
 """In the operator's own namespace."""
+
+
+def policy_rules(rules: tuple[Rule, ...]) -> list[dict[str, Any]]:
+    """The rules as a Role or ClusterRole has them."""
+    return [{"apiGroups": [one.group], "resources": [one.resource], "verbs": list(one.verbs)} for one in rules]
