@@ -101,6 +101,8 @@ class Preparing:
         for run in attempt.pages:
             shared = Path(definition.runs_dir) / f"{run.map.stem}.run"
             path = self._worker.sim.served_run(self._worker, run) if run.url else shared
+            if path is None and run.has_replica and shared.exists():
+                path = shared  # as the coordinator would send it
             if path is None:
                 lost.append(m.LostRun(map=run.map, problem="nobody serves it"))
             else:

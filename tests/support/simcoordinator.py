@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from base64 import b64decode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -122,5 +123,9 @@ class SimCoordinator:
                 return wire.encode(await service.runs(arguments["job"], arguments["start"], 3))
             case "code":
                 return await service.code(arguments["digest"])
+            case "put-run":
+                job, stem = arguments["job"], arguments["stem"]
+                offset, size, piece = arguments["offset"], arguments["size"], b64decode(arguments["piece"])
+                return wire.encode(await service.put_run(arguments["worker"], job, stem, offset, size, piece))
             case _:
                 raise AssertionError(call)

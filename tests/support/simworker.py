@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tests.support.simulation import Simulation
 
 _RETRY_S = 0.3
+#: Of a run that is handed in; small, so that each takes several calls.
+_PIECE_BYTES = 150
 
 
 class SimWorker:
@@ -38,6 +40,8 @@ class SimWorker:
         self, sim: Simulation, name: str, *, slots: int = 1, reconnect_s: float = 3_600.0, task_s: float | None = None
     ) -> None:
         self.sim, self.name, self.task_s = sim, name, task_s
+        self.replicates = True
+        """Whether it hands in its runs where the coordinator keeps copies."""
         self.program: Program = sim.loop.program(name)
         self.scratch = sim.root / "scratch" / name
         self.session = Session(
@@ -48,6 +52,7 @@ class SimWorker:
             reconnect_s=reconnect_s,
             settings=SessionSettings(),
         )
+        self.session.keeps_runs = True
         self.jobs: dict[int, m.JobDefinition] = {}
         self.held: dict[m.AttemptId, HeldAttempt] = {}
         self.began: list[m.AttemptId] = []
@@ -217,7 +222,7 @@ class SimWorker:
                         self._end(action.id)
                         self.session.withdrawn(action.id, self._now_s())
                 case CommitAccepted():
-                    continue  # runs are on a volume that all share
+                    self._replicate(action.id)
                 case Exit():
                     self.sim.exits[self.name] = action
                     self.sim.loop.kill(self.program)
@@ -228,6 +233,26 @@ class SimWorker:
         held = self.held.pop(attempt, None)
         if held is not None:
             held.is_over = True
+
+    def _replicate(self, attempt: m.AttemptId, offset: int = 0) -> None:
+        """Hand a committed run to the coordinator, piece by piece, where the workers share no volume with it."""
+        definition = self.jobs[attempt.job]
+        path = self.scratch / "runs" / str(attempt.job) / f"{attempt.stem}.run"
+        if definition.data == "path" or attempt.kind == "reduce" or not self.replicates or not path.exists():
+            return
+        content = path.read_bytes()
+        piece = content[offset : offset + _PIECE_BYTES]
+        where = {"worker": self.name, "job": attempt.job, "stem": attempt.stem, "offset": offset, "size": len(content)}
+
+        def on_answer(answer: Answer | None) -> None:
+            if answer is not None and answer.status == 200:
+                reply = msgspec.json.decode(answer.body, type=m.UploadReply)
+                if not reply.is_complete:
+                    self._replicate(attempt, reply.received)
+            elif answer is None or _error(answer).code != "conflict":
+                self._later(_RETRY_S, lambda: self._replicate(attempt, offset))
+
+        self._call("put-run", {"session": self.session.token, "piece": piece, **where}, on_answer)
 
     # ---------------------------------------------------------------------------------------------------------- work
 

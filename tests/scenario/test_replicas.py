@@ -1,0 +1,120 @@
+"""Runs that workers serve and hand to the coordinator behind their commit: who leaves takes nothing along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mapreduce.coordinator.settings import ServiceSettings
+from mapreduce.scheduling.transitions import JobPhase
+from tests.support.simjobs import INVERTED_INDEX, SimJob
+from tests.support.simulation import Simulation, simulate
+from tests.support.simworker import SimWorker, remove_scratch
+
+PEER = SimJob(code=INVERTED_INDEX, reducer="reducer", shuffle="Peer", lease_s=4)
+SETTINGS = ServiceSettings(tick_s=0.5, low_water_bytes=0, serves_data=True)
+
+
+def replicas(sim: Simulation, number: int) -> list[Path]:
+    return sorted(sim.service.store.runs_folder(number).glob("map-*.run"))
+
+
+def lose(worker: SimWorker) -> None:
+    """Its node is gone, and its disk with it."""
+    worker.kill()
+    remove_scratch(worker)
+
+
+def until_replicated(sim: Simulation, number: int) -> None:
+    """Maps are done, and nothing of them is at one place only."""
+    sim.run_until(lambda: sim.job(number).phase is JobPhase.REDUCING and not sim.service.transfers.replicas_pending())
+
+
+def test_workers_that_vanish_after_replication_cost_no_map(tmp_path: Path) -> None:
+    with simulate(tmp_path, settings=SETTINGS) as sim:
+        first = [sim.add_worker(task_s=3.0), sim.add_worker(task_s=3.0)]
+        number = sim.submit(PEER)
+        until_replicated(sim, number)
+        for worker in first:
+            lose(worker)
+        sim.add_worker()
+        sim.finish()
+        assert sim.remade() == 0
+
+
+def test_a_worker_that_vanishes_before_replication_costs_its_own_maps_and_no_others(tmp_path: Path) -> None:
+    with simulate(tmp_path, settings=SETTINGS) as sim:
+        sim.add_worker(task_s=1.0)
+        gone = sim.add_worker(task_s=1.0)
+        gone.replicates = False
+        number = sim.submit(PEER)
+        sim.run_until(lambda: sim.job(number).maps.committed_count >= 4)
+        lose(gone)
+        made_by_gone = sum(attempt.kind == "map" for attempt in sim.accepted if attempt in gone.began)
+        sim.finish()
+        assert 0 < sim.remade() <= made_by_gone
+
+
+def test_replicas_are_found_again_by_the_next_incarnation(tmp_path: Path) -> None:
+    with simulate(tmp_path, settings=SETTINGS) as sim:
+        first = [sim.add_worker(task_s=3.0), sim.add_worker(task_s=3.0)]
+        number = sim.submit(PEER)
+        until_replicated(sim, number)
+        sim.restart_coordinator()
+        for worker in first:
+            lose(worker)
+        sim.add_worker()
+        sim.finish()
+        assert sim.remade() == 0
+
+
+@pytest.mark.parametrize("files", [1, 2, 3, 4])
+def test_an_upload_goes_on_where_it_was_when_the_coordinator_died_in_it(tmp_path: Path, files: int) -> None:
+    with simulate(tmp_path, settings=SETTINGS) as sim:
+        sim.add_worker(task_s=1.0)
+        sim.add_worker(task_s=1.0)
+        number = sim.submit(PEER)
+        folder = sim.service.store.runs_folder(number)
+        sim.run_until(lambda: len(list(folder.glob("*.run")) + list(folder.glob(".*.part"))) >= files)
+        sim.restart_coordinator()
+        sim.finish()
+        assert sim.remade() == 0
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_damaged_replica_whose_worker_is_gone_is_noticed_and_its_map_made_again(tmp_path: Path, is_cut: bool) -> None:
+    with simulate(tmp_path, settings=SETTINGS) as sim:
+        first = [sim.add_worker(task_s=3.0), sim.add_worker(task_s=3.0)]
+        number = sim.submit(PEER)
+        until_replicated(sim, number)
+        victim = replicas(sim, number)[0]
+        content = bytearray(victim.read_bytes())
+        content[len(content) // 2] ^= 1
+        victim.write_bytes(content[:-9] if is_cut else content)
+        for worker in first:
+            lose(worker)
+        sim.add_worker()
+        sim.finish()
+        assert sim.remade() == 1
+
+
+def test_a_lost_replica_whose_worker_lives_makes_nothing_again(tmp_path: Path) -> None:
+    with simulate(tmp_path, settings=SETTINGS) as sim:
+        sim.add_worker(task_s=1.0)
+        sim.add_worker(task_s=1.0)
+        number = sim.submit(PEER)
+        until_replicated(sim, number)
+        for path in replicas(sim, number):
+            path.unlink()
+        sim.finish()
+        assert sim.remade() == 0
+
+
+def test_workers_without_a_shared_volume_that_stay_need_no_replica(tmp_path: Path) -> None:
+    with simulate(tmp_path, settings=SETTINGS) as sim:
+        for worker in sim.add_workers(2):
+            worker.replicates = False
+        sim.run_job(PEER)
+        sim.finish()
+        assert sim.remade() == 0
