@@ -14,7 +14,7 @@ from pathlib import Path
 if __package__ in {None, ""}:  # `python3 cluster …` runs this folder, not the package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cluster import build, engines, gobuild, kindcluster, programs, selftest
+from cluster import build, engines, gobuild, kindcluster, productimages, programs, selftest
 from cluster.caching import cache_root
 from cluster.deciding import Way
 from cluster.errors import ClusterError
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="which way it was made, and whether it answers; exit code 0 when it does")
     commands.add_parser("selftest", help="prove on it what tests rely on; kills a worker and starts it again")
     commands.add_parser("node-image", help="build the node image where it is needed")
+    commands.add_parser("images", help="build the product's two images and put them into the cluster")
     load = commands.add_parser("load", help="put the images of an archive (docker save) into every node")
     load.add_argument("archive", type=Path)
     for name, what in (("kill-node", "end a node as a power cut does"), ("start-node", "start a killed node again")):
@@ -74,6 +75,9 @@ def _carry_out(chosen: argparse.Namespace) -> int:
             return _print_status(chosen.name)
         case "selftest":
             selftest.run(_running(chosen.name))
+        case "images":
+            cluster = kindcluster.up(chosen.name, kindcluster.default_nodes())
+            say(f"images {productimages.ensure_in(cluster)} are in cluster {chosen.name}")
         case "node-image":
             build.build({"node-image"})
         case "load":

@@ -81,7 +81,7 @@ class Cluster:
             return
         # Not `kind load`: it wants crictl, which a node image made here does not have.
         importing = ("ctr", "--namespace", "k8s.io", "images", "import", "--digests", "-")
-        engine, running = self.engine, self._running_nodes()
+        engine, running = self.engine, self.running_nodes()
         with ThreadPoolExecutor(len(running)) as at_once:
             for _ in at_once.map(
                 lambda node: engine.inside(node, *importing, given=archive, timeout_s=_LOAD_TIMEOUT_S), running
@@ -103,7 +103,7 @@ class Cluster:
 
     def connect(self) -> None:
         """Connects the pods of the nodes: needed after a start, when a node may have got another address."""
-        engine, running = self.engine, self._running_nodes()
+        engine, running = self.engine, self.running_nodes()
         ranges = self._pod_ranges()
         addresses = {node: _address(engine, node) for node in running}
         for node in running:
@@ -115,9 +115,9 @@ class Cluster:
 
     def wait_ready(self, *, timeout_s: float) -> None:
         """Waits until every running node is Ready and none says so only from before it was killed."""
-        for node in self._running_nodes():
+        for node in self.running_nodes():
             wait_until(f"node {node} answers", self._kubelets_answer(node), timeout_s=timeout_s)
-        nodes = [f"node/{node}" for node in self._running_nodes()]
+        nodes = [f"node/{node}" for node in self.running_nodes()]
         self.kubectl("wait", "--for=condition=Ready", f"--timeout={timeout_s:.0f}s", *nodes, timeout_s=timeout_s + 10)
 
     def write(self, path: Path) -> None:
@@ -154,7 +154,8 @@ class Cluster:
         wait_until("every node has a range of addresses for its pods", all_have_one(), timeout_s=60)
         return found
 
-    def _running_nodes(self) -> list[str]:
+    def running_nodes(self) -> list[str]:
+        """Nodes that are not killed, the control plane first."""
         running = self.engine.call("ps", "--format", "{{.Names}}").split()
         return [node for node in self.nodes if node in running]
 

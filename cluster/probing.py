@@ -18,7 +18,7 @@ def gather_facts() -> Facts:
     """The facts; what could not change the decision is not looked for (fetching an image takes its time)."""
     given = os.environ.get("MR_KUBECONFIG", "")
     asked_for = os.environ.get("MR_CLUSTER", "")
-    is_docker_answering = not given and asked_for != Way.PODMAN.value and _answers(docker())
+    is_docker_answering = not given and asked_for != Way.PODMAN.value and is_answering(docker())
     return Facts(
         given_kubeconfig=given,
         asked_for=asked_for,
@@ -40,7 +40,8 @@ def public_node_image() -> str:
     return found[1]
 
 
-def _answers(engine: Engine) -> bool:
+def is_answering(engine: Engine) -> bool:
+    """Whether the engine itself, not only its client, is there."""
     if not is_installed(engine.name):
         return False
     try:

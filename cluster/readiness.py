@@ -18,8 +18,9 @@ def await_ready(cluster: Cluster, *, timeout_s: float = 180.0) -> None:
     cluster.wait_ready(timeout_s=timeout_s)
     image = debian.BASE_IMAGE if Way(cluster.way) is Way.PODMAN else _PUBLIC_PROBE_IMAGE
     manifest = kindconfig.probe_manifest(list(cluster.nodes), image, claiming=cluster.nodes[-1])
-    cluster.kubectl("apply", "--filename", "-", given=manifest)
     try:
+        # A namespace gets its service account, without which no pod is admitted, a moment after it was made.
+        wait_until("the probes are admitted", _applied(cluster, manifest), timeout_s=timeout_s)
         wait_until("names resolve and a claim binds", _pods_succeeded(cluster), timeout_s=timeout_s)
     except ClusterError as error:
         events = cluster.kubectl(
@@ -28,6 +29,16 @@ def await_ready(cluster: Cluster, *, timeout_s: float = 180.0) -> None:
         raise ClusterError(f"{error}\n{events}") from error
     finally:
         cluster.kubectl("delete", "namespace", kindconfig.PROBE_NAMESPACE, "--wait=false")
+
+
+def _applied(cluster: Cluster, manifest: str) -> Iterator[bool]:
+    while True:
+        try:
+            cluster.kubectl("apply", "--filename", "-", given=manifest)
+        except CommandFailed:
+            yield False
+        else:
+            yield True
 
 
 def _pods_succeeded(cluster: Cluster) -> Iterator[bool]:

@@ -96,7 +96,7 @@ def test_two_nodes_are_the_default() -> None:
 
 def test_with_a_given_cluster_docker_is_not_even_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MR_KUBECONFIG", "/given")
-    monkeypatch.setattr(probing, "_answers", lambda engine: pytest.fail("asked"))
+    monkeypatch.setattr(probing, "is_answering", lambda engine: pytest.fail("asked"))
     assert probing.gather_facts().given_kubeconfig == "/given"
 
 

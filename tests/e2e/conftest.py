@@ -1,0 +1,77 @@
+"""One real cluster with the operator in it for the whole tier, and a namespace for each test.
+
+Whatever is missing is built and started: nothing when `make cluster` runs and the images are loaded, many minutes on a
+machine that has nothing yet. Where a cluster cannot be had the tests are skipped, or fail where REQUIRE_CLUSTER is 1.
+The tests run one after the other (an xdist group): they break nodes and operators that the others need.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from cluster import build, kindcluster, productimages
+from cluster.errors import ClusterError
+from cluster.nodes import Cluster
+from tests.support import operatorrelease
+from tests.support.kubecalls import Namespace, own_namespace
+
+TEST_TIMEOUT_S: Final = 600
+_FAILED: Final = pytest.StashKey[bool]()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.xdist_group("e2e"))
+    # Of the test alone: the session's fixtures build and start a cluster.
+    item.add_marker(pytest.mark.timeout(TEST_TIMEOUT_S, func_only=True))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:  # the report itself passes through
+    report = yield
+    if call.excinfo is not None and call.when == "call":
+        item.stash[_FAILED] = True
+    return report
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """A cluster that works, with the images of this checkout in it."""
+    is_wanted = os.environ.get("REQUIRE_CLUSTER") == "1"
+    name = kindcluster.default_name()
+    if not is_wanted and kindcluster.current(name) is None:
+        pytest.skip(f"there is no cluster {name}: start it by `make cluster`, or set REQUIRE_CLUSTER=1")
+    try:
+        if is_wanted and not os.environ.get("MR_KUBECONFIG"):
+            build.build({"kind", "helm"})
+        found = kindcluster.up(name, kindcluster.default_nodes())
+        productimages.ensure_in(found)
+    except ClusterError as error:
+        if is_wanted:
+            pytest.fail(f"REQUIRE_CLUSTER is 1, but there is no cluster: {error}")
+        pytest.skip(f"there is no cluster: {error}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster) -> Cluster:
+    """The cluster with the operator of this checkout installed by Helm."""
+    operatorrelease.install(cluster, productimages.ensure_in(cluster))
+    return cluster
+
+
+@pytest.fixture
+def namespace(operator: Cluster, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    """A namespace of the test's own, in which the restricted Pod Security standard is enforced."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
+    with own_namespace(operator, f"e2e-{words[:40].strip('-')}") as found:
+        yield found
+        if request.node.stash.get(_FAILED, False):
+            print(found.describe())
+            print(operatorrelease.operator_log(operator))

@@ -1,0 +1,119 @@
+"""Files on a claim, written and read by a test through a pod of its own that mounts it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from cluster.productimages import image_name
+from tests.support.kubecalls import Namespace, Object, holds
+
+MOUNTED_AT: Final = "/claim"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFiles:
+    """A pod that has a claim mounted."""
+
+    namespace: Namespace
+    pod: str
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Writes files by their paths on the claim, making folders."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for name, content in files.items():
+                info = tarfile.TarInfo(name)
+                info.size, info.mode, info.mtime = len(content), 0o660, int(time.time())
+                tar.addfile(info, io.BytesIO(content))
+        unpack = (
+            "import base64, io, sys, tarfile\n"
+            "packed = io.BytesIO(base64.b64decode(sys.stdin.buffer.read()))\n"
+            f"tarfile.open(fileobj=packed).extractall({MOUNTED_AT!r}, filter='data')"
+        )
+        self._python(unpack, given=base64.b64encode(packed.getvalue()).decode())
+
+    def read(self, folder: str) -> dict[str, bytes]:
+        """Every file below a folder of the claim, by its path in that folder; nothing where there is no folder."""
+        pack = (
+            "import base64, io, os, sys, tarfile\n"
+            "packed = io.BytesIO()\n"
+            "with tarfile.open(fileobj=packed, mode='w') as tar:\n"
+            f"    folder = {MOUNTED_AT + '/' + folder.strip('/')!r}\n"
+            "    os.path.isdir(folder) and tar.add(folder, arcname='.')\n"
+            "sys.stdout.buffer.write(base64.b64encode(packed.getvalue()))"
+        )
+        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(self._python(pack)))) as tar:
+            members = {member.name.removeprefix("./"): tar.extractfile(member) for member in tar if member.isfile()}
+            return {name: source.read() for name, source in members.items() if source}
+
+    def remove(self, path: str) -> None:
+        """Removes a file or folder of the claim."""
+        self.namespace.kubectl("exec", self.pod, "--", "rm", "-rf", f"{MOUNTED_AT}/{path.strip('/')}")
+
+    def _python(self, program: str, given: str | None = None) -> str:
+        flags = ["--stdin"] if given is not None else []
+        call = ("exec", *flags, self.pod, "--", "python", "-c", program)
+        return self.namespace.kubectl(*call, given=given, timeout_s=120)
+
+
+@contextmanager
+def claim_files(namespace: Namespace, claim: str) -> Iterator[ClaimFiles]:
+    """Mounts a claim into a pod as long as it is needed."""
+    name = f"files-of-{claim}"
+    namespace.apply(_pod(name, claim))
+    try:
+        namespace.until("pod", name, "is ready", holds("Ready"))
+        yield ClaimFiles(namespace, name)
+    finally:
+        namespace.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=true", timeout_s=120)
+
+
+def read_claim(namespace: Namespace, claim: str, folder: str) -> dict[str, bytes]:
+    """The files below a folder of a claim."""
+    with claim_files(namespace, claim) as files:
+        return files.read(folder)
+
+
+def claim(name: str, size: str = "64Mi") -> Object:
+    """A claim of the default StorageClass."""
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+
+
+def _pod(name: str, claim_name: str) -> Object:
+    """A pod like the product's own, which idles."""
+    container: Object = {
+        "name": "files",
+        "image": image_name("worker"),
+        "command": ["sleep", "infinity"],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "claim", "mountPath": MOUNTED_AT}],
+    }
+    security = {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10000,
+        "fsGroup": 10000,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    spec: Object = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 0,
+        "securityContext": security,
+        "containers": [container],
+        "volumes": [{"name": "claim", "persistentVolumeClaim": {"claimName": claim_name}}],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}

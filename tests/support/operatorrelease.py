@@ -1,0 +1,52 @@
+"""The operator in a real cluster as a user has it: installed from the chart, by Helm 3 or 4."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from cluster import gobuild
+from cluster.nodes import Cluster
+from cluster.running import output
+from tests.support.tree import ROOT
+
+CHART: Final = ROOT / "charts" / "mapreduce-operator"
+RELEASE: Final = "mapreduce-operator"
+NAMESPACE: Final = "mapreduce-system"
+_INSTALL_S: Final = 240
+
+
+def helm(*args: str, kubeconfig: str = os.devnull, major: int = 4, timeout_s: float = 60.0) -> str:
+    """What a Helm of ours prints; nothing of this machine's own Helm is read."""
+    argv = [str(gobuild.program(f"helm{major}")), *args]
+    return output(argv, timeout_s=timeout_s, env={"KUBECONFIG": kubeconfig, "HELM_PLUGINS": os.devnull})
+
+
+def set_values(values: dict[str, str]) -> list[str]:
+    """Values as options; Helm reads numbers and booleans out of the texts."""
+    return [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+
+
+def install(cluster: Cluster, images: str, *, major: int = 4, values: dict[str, str] | None = None) -> None:
+    """Installs or upgrades the release of this checkout and waits until the operator is ready.
+
+    `images` is the digest of the images in the cluster: with it a new build starts a new pod.
+    """
+    chosen = {
+        "image.repository": "localhost/mapreduce-operator",
+        "image.tag": "dev",
+        "workerImage.repository": "localhost/mapreduce-worker",
+        "workerImage.tag": "dev",
+        "podAnnotations.mapreduce\\.dev/images": images,
+        **(values or {}),
+    }
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    words = ("upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace")
+    waiting = ("--wait", f"--timeout={_INSTALL_S}s")
+    call = (*words, *waiting, *set_values(chosen))
+    helm(*call, kubeconfig=cluster.kubeconfig, major=major, timeout_s=_INSTALL_S + 30)
+
+
+def operator_log(cluster: Cluster) -> str:
+    """The end of what the operator said."""
+    return cluster.kubectl("--namespace", NAMESPACE, "logs", f"deployment/{RELEASE}", "--tail=200")

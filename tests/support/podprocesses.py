@@ -1,0 +1,94 @@
+"""Processes in the containers of pods, seen from their node: found, killed and stopped there, past any signal handler.
+
+There is no crictl in a node image made here, and a program in a container cannot kill that container's first process;
+from the node, containerd's own client and /proc tell and do it all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.support.kubecalls import Namespace, Object
+
+_LIST = """
+for pid in $(ctr --namespace k8s.io tasks ps "$1" | awk 'NR > 1 {print $1}'); do
+    printf '%s %s\\n' "$pid" "$(tr '\\0' ' ' < /proc/$pid/cmdline)"
+done
+"""
+_LINK = """
+set -eu
+index=$(nsenter -t "$1" -n ip -o link show eth0 | sed 's/.*@if\\([0-9]*\\):.*/\\1/')
+ip link set "$(ip -o link | awk -F': ' -v i="$index" '$1 == i {sub(/@.*/, "", $2); print $2}')" "$2"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process by its id in the node."""
+
+    node: str
+    pid: int
+    command: str
+
+
+def processes(namespace: Namespace, pod: str, container: str) -> list[Process]:
+    """All processes of a container, its first one first."""
+    found = namespace.get("pod", pod)
+    node = str(found["spec"]["nodeName"])
+    said = namespace.cluster.engine.inside(node, "sh", "-c", _LIST, "sh", _container_id(found, container))
+    rows = (line.split(" ", 1) for line in said.splitlines())
+    return sorted((Process(node, int(row[0]), row[1].strip()) for row in rows), key=lambda process: process.pid)
+
+
+def kill_container(namespace: Namespace, pod: str, container: str) -> None:
+    """`kill -9` of a container's first process, and thereby of all in it."""
+    _signal(namespace, "KILL", processes(namespace, pod, container)[:1])
+
+
+def kill_processes(namespace: Namespace, pod: str, container: str, matching: str) -> int:
+    """`kill -9` of the container's processes whose command line has `matching` in it; returns their number."""
+    found = [process for process in processes(namespace, pod, container) if matching in process.command]
+    _signal(namespace, "KILL", found)
+    return len(found)
+
+
+def freeze(namespace: Namespace, pod: str, container: str) -> None:
+    """Stops every process of a container: it is there, and does nothing."""
+    _signal(namespace, "STOP", processes(namespace, pod, container))
+
+
+def thaw(namespace: Namespace, pod: str, container: str) -> None:
+    """Lets the processes of a frozen container go on."""
+    _signal(namespace, "CONT", processes(namespace, pod, container))
+
+
+def cut_off(namespace: Namespace, pod: str, container: str) -> None:
+    """Takes the pod's network away: nothing in or out, no connection is closed."""
+    _link(namespace, pod, container, "down")
+
+
+def reconnect(namespace: Namespace, pod: str, container: str) -> None:
+    """Gives a pod its network back, with its routes."""
+    _link(namespace, pod, container, "up")
+
+
+def _link(namespace: Namespace, pod: str, container: str, to: str) -> None:
+    """The node's end of the pod's link goes down or up: routes inside the pod stay."""
+    first = processes(namespace, pod, container)[0]
+    namespace.cluster.engine.inside(first.node, "sh", "-c", _LINK, "sh", str(first.pid), to)
+
+
+def _signal(namespace: Namespace, name: str, targets: list[Process]) -> None:
+    for node in {process.node for process in targets}:
+        pids = [str(process.pid) for process in targets if process.node == node]
+        # One that ended meanwhile is no failure of the test.
+        namespace.cluster.engine.inside(node, "sh", "-c", f"kill -{name} {' '.join(pids)} 2>/dev/null || true")
+
+
+def _container_id(found: Object, container: str) -> str:
+    status = found["status"]
+    states = [*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ())]
+    for state in states:
+        if state["name"] == container and "running" in state["state"]:
+            return str(state["containerID"]).removeprefix("containerd://")
+    raise AssertionError(f"container {container} of pod {found['metadata']['name']} does not run: {states}")

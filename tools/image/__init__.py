@@ -1,0 +1,1 @@
+"""Programs that run while the images are built; they need nothing but the standard library."""
