@@ -23,6 +23,8 @@ class Offline:
 
     state: State
     rot: str
+    sequence: int
+    """Of the last record."""
 
 
 def read_state(folder: Path) -> Offline:
@@ -32,6 +34,7 @@ def read_state(folder: Path) -> Offline:
     except OSError as error:
         raise UsageError(f"{folder} holds no log that can be read: {error.strerror or error}") from None
     state = snapshot.load(image.state) if image.state else State()
+    sequence = image.snapshot.sequence if image.snapshot is not None else 0
     for sequence, payload in image.records:
         try:
             record = r.decode(payload)
@@ -40,4 +43,4 @@ def read_state(folder: Path) -> Offline:
                 f"record {sequence} of the log is none that this release knows ({error}); use the release that wrote it"
             ) from error
         evolve(state, record)
-    return Offline(state, image.rot or "")
+    return Offline(state, image.rot or "", sequence)

@@ -220,12 +220,26 @@ class Service(Shell):
             raise bad_request(f"code {request.code} is not here: PUT /v1/code/{request.code} first")
         async with self._submitting:  # the file is named by an id that only the record makes taken
             self.check_alive()
+            if request.key and (known := await self._submitted(request)) is not None:
+                return known
             job = self.machine.state.next_job_id
             # durable beside the log before the record, so that a damaged log can be rebuilt
             await self.blocking.run(lambda: self.store.put_submission(job, request))
             reply = await self.handle(request)
         assert isinstance(reply, m.SubmitReply)
         return reply
+
+    async def _submitted(self, request: m.SubmitRequest) -> m.SubmitReply | None:
+        """The job that was submitted with this key; its answer got lost, or this is another repeat of it."""
+        submissions = await self.blocking.run(self.store.submissions)
+        for job, asked in submissions.items():
+            if asked.key != request.key or job not in self.machine.state.jobs:
+                continue
+            if asked != request:
+                raise conflict(f"job {job} was submitted with this key, and it is another one; choose a key of its own")
+            await self.durable()
+            return m.SubmitReply(job=job)
+        return None
 
     async def cancel(self, job: int) -> m.JobStatus:
         """Ends a job."""

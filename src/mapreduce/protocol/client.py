@@ -168,8 +168,8 @@ class CoordinatorClient(_Client):
     """The calls of the command line and of local mode."""
 
     def submit(self, request: SubmitRequest) -> int:
-        """Hand in a job whose code was put before; returns its id. Not repeated by itself: it may have arrived."""
-        asked = Request("POST", "/v1/jobs", self._token("admin"), _json(request), may_repeat=False)
+        """Hand in a job whose code was put before; returns its id. Without a key not repeated: it may have arrived."""
+        asked = Request("POST", "/v1/jobs", self._token("admin"), _json(request), may_repeat=bool(request.key))
         return self._typed(asked, SubmitReply).job
 
     def put_code(self, digest: str, bundle: bytes) -> None:
@@ -249,6 +249,15 @@ class CoordinatorClient(_Client):
                 yield data
         finally:
             connection.close()
+
+    def timeline(self, job: int, start: int) -> bytes:
+        """A window of a job's attempts and outputs, as JSON."""
+        return self._call(Request("GET", f"/v1/jobs/{job}/timeline?from={start}", self._token("read"))).body
+
+    def page_ticket(self) -> str:
+        """A ticket for one browser, good once. Refused where the page is not served."""
+        asked = Request("POST", "/v1/tickets", self._token("read"), b"{}", may_repeat=False)
+        return str(self._typed(asked, dict[str, str])["ticket"])
 
     def _token(self, role: Role) -> str:
         return self._endpoint.token(role)

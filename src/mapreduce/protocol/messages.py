@@ -348,6 +348,8 @@ class SubmitRequest(Message, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=253)]
     spec: JobSpec
     code: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+    key: Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9._-]*$(?!\n)")] = ""
+    """Chosen anew for each job by its client: the same key again means the same job, and makes no second one."""
 
 
 class SubmitReply(Message, frozen=True):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import click
 
-from mapreduce.errors import UsageError
+from mapreduce.errors import Unreachable, UsageError
 from mapreduce_cli.cluster.options import Target, target_options
 from mapreduce_cli.connect import find
 from mapreduce_cli.jobnames import means_cluster
@@ -16,6 +18,10 @@ from mapreduce_cli.options import JobOptions, begin, cluster_job_options, job_op
 
 if TYPE_CHECKING:
     from mapreduce.local.preparing import PreparedJob
+    from mapreduce.protocol.client import CoordinatorClient
+    from mapreduce.protocol.messages import SubmitRequest
+
+_TRIES: Final = 4
 
 
 @click.command(
@@ -63,8 +69,10 @@ def _to_coordinator(job: JobOptions, target: Target, *, waits: bool) -> int:
         if found.folder is not None or _is_here(found.url):
             _check(prepared, output)
         client.put_code(prepared.bundle.sha256, prepared.bundle.data)
-        request = SubmitRequest(name=prepared.name, spec=prepared.spec, code=prepared.bundle.sha256)
-        number = client.submit(request)
+        request = SubmitRequest(
+            name=prepared.name, spec=prepared.spec, code=prepared.bundle.sha256, key=secrets.token_hex(16)
+        )
+        number = _submit_once(client, request)
     finally:
         preparation.abandon()
     print(number, flush=True)
@@ -73,6 +81,19 @@ def _to_coordinator(job: JobOptions, target: Target, *, waits: bool) -> int:
     from mapreduce_cli.waiting import wait_for_job
 
     return wait_for_job(client, number)
+
+
+def _submit_once(client: CoordinatorClient, request: SubmitRequest, *, pause_s: float = 0.5) -> int:
+    """Hand the job in, again when no answer came: by its key it stays one job. Raises Unreachable at last."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return client.submit(request)
+        except Unreachable as error:
+            if not left:
+                raise
+            click.echo(f"mr: {error} Trying again.", err=True)
+            time.sleep(pause_s)
+    raise AssertionError("the last try returns or raises")
 
 
 def _check(job: PreparedJob, output: Path) -> None:
