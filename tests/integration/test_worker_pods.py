@@ -39,7 +39,7 @@ class Stage:
 
     def pod(self, *options: str, has_users: bool = False, by_coordinator: bool = False) -> Pod:
         folder = self._stack.enter_context(short_folder())
-        pod = Pod(self.setting, folder, *options, has_users=has_users, by_coordinator=by_coordinator)
+        pod = Pod(self.coordinator.folder, folder, *options, has_users=has_users, by_coordinator=by_coordinator)
         self._stack.callback(pod.close)
         return pod
 

@@ -9,10 +9,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.hosts import HostProcess
-from tests.support.workers import Setting, Worker
+from tests.support.workers import Worker
 
 AGENT_USER, EXECUTOR_USER, GROUP = 10_001, 10_002, 10_000
 
@@ -21,16 +22,23 @@ class Pod:
     """An agent and a host.
 
     Args:
-        setting: the coordinator whose worker this is.
+        state: folder of a coordinator on this machine whose worker this is; None: the options say where it is.
         folder: short, because sockets lie in it; everything of the pod does.
         has_users: the two are different users.
         by_coordinator: the pod shares no volume with the coordinator.
+        has_work: the options name the folders that executors write to.
     """
 
     def __init__(
-        self, setting: Setting, folder: Path, *options: str, has_users: bool = False, by_coordinator: bool = False
+        self,
+        state: Path | None,
+        folder: Path,
+        *options: str,
+        has_users: bool = False,
+        by_coordinator: bool = False,
+        has_work: bool = False,
     ) -> None:
-        self.setting, self.folder, self.has_users = setting, folder, has_users
+        self.state, self.folder, self.has_users = state, folder, has_users
         self.sockets, self.disk, self.work = folder / "sockets", folder / "disk", folder / "work"
         self.secrets = folder / "secrets"
         for made in (self.sockets, self.disk, self.work):
@@ -38,7 +46,7 @@ class Pod:
             self.share(made)
         folder.chmod(0o755)
         self.host = self.start_host()
-        self.agent = self._start_agent(options, by_coordinator=by_coordinator)
+        self.agent = self._start_agent(options if has_work else (*self._work(by_coordinator), *options))
 
     def share(self, folder: Path, *, group_may_write: bool = True) -> None:
         """Give a folder to the group, as fsGroup does with a volume."""
@@ -54,18 +62,18 @@ class Pod:
         self.agent.close()
         self.host.close()
 
-    def _start_agent(self, options: tuple[str, ...], *, by_coordinator: bool) -> Worker:
-        work = ["--work", f"{self.work}={self.work}"]
-        if by_coordinator:
-            (self.disk / "work").mkdir()
-            self.share(self.disk / "work")
-            work = ["--work", f"{self.disk}/work={self.disk}/work"]
-        else:
-            work += ["--output-work", f"{self.work}={self.work}"]
+    def _work(self, by_coordinator: bool) -> list[str]:
+        if not by_coordinator:
+            return ["--work", f"{self.work}={self.work}", "--output-work", f"{self.work}={self.work}"]
+        (self.disk / "work").mkdir()
+        self.share(self.disk / "work")
+        return ["--work", f"{self.disk}/work={self.disk}/work"]
+
+    def _start_agent(self, options: Sequence[str]) -> Worker:
         return Worker(
-            self.setting.coordinator.folder,
+            self.state,
             self.disk,
-            *("--executors", str(self.sockets), *work, "--secrets", str(self.secrets), *options),
+            *("--executors", str(self.sockets), "--secrets", str(self.secrets), *options),
             prefix=self._as_user(AGENT_USER),
         )
 

@@ -21,10 +21,17 @@ from tests.support.fakecoordinator import FakeCoordinator
 class Worker:
     """A started agent with its executors."""
 
-    def __init__(self, state: Path, scratch: Path, *options: str, prefix: Sequence[str] = (sys.executable,)) -> None:
+    def __init__(
+        self,
+        state: Path | None,
+        scratch: Path,
+        *options: str,
+        prefix: Sequence[str] = (sys.executable,),
+    ) -> None:
         self.scratch = scratch
         self._parent_read, self.parent_write = os.pipe()
-        command = ["-m", "mapreduce_worker", "--dir", str(state), "--scratch", str(scratch)]
+        where = [] if state is None else ["--dir", str(state)]
+        command = ["-m", "mapreduce_worker", *where, "--scratch", str(scratch)]
         self.process = subprocess.Popen(
             [*prefix, *command, "--parent-fd", str(self._parent_read), *options],
             pass_fds=(self._parent_read,),

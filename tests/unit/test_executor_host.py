@@ -57,11 +57,16 @@ def test_when_the_host_is_killed_its_executors_go_and_the_agent_knows_it_at_once
 def test_a_new_host_takes_the_place_of_one_that_went(pair: Pair) -> None:
     pair.host.close()
     pair.host = HostProcess(pair.folder)
-    eventually(lambda: not pair.remote.look() and not pair.remote.is_ready, "the end of the first one is seen")
+    eventually(lambda: _has_lost_host(pair.remote), "the end of the first one is seen")
     meet(pair.remote)
     executor = pair.remote.start(0)
     Called(executor).close()
     executor.end()
+
+
+def _has_lost_host(remote: RemoteExecutors) -> bool:
+    remote.look()
+    return not remote.is_ready
 
 
 def test_when_the_agent_goes_all_executors_end_and_the_host_waits_for_the_next(pair: Pair) -> None:
