@@ -6,6 +6,7 @@ is `userjob`, reading YAML is `manifest`.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -28,6 +29,8 @@ from mapreduce.model import (
 
 #: Reducers that need no code. A function of the same name in the job's own file goes before them.
 NAMED_REDUCERS: Final = ("sum", "count", "mean", "min", "max", "list", "identity")
+#: Of the formats of Python only a width: it makes names that are told apart, and no text reaches into an object.
+_NAME_TEMPLATE: Final = re.compile(r"([^{}]*\{partition(:0?[0-9]?d?)?\})+[^{}]*")
 
 
 class CodeProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -198,31 +201,22 @@ def _check_input(place: str, source: Input) -> None:
 
 def _check_name_template(template: str) -> None:
     field = "spec.output.nameTemplate"
-    try:
-        names = {template.format(partition=index) for index in (0, 1, 99_999)}
-    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-        raise InvalidJobSpec(
-            field, f"{template!r} is not a name with {{partition}} in it ({error}).", "Write like part-{partition:05d}."
-        ) from None
-    if len(names) != 3:
+    if "{" not in template and "}" not in template:
         raise InvalidJobSpec(
             field,
             f"{template!r} gives different parts the same name.",
             "Put {partition} in it, like part-{partition:05d}.",
         )
-    for name in names:
-        if (
-            "/" in template
-            or "/" in name
-            or "\0" in name
-            or name.startswith((".", "_"))
-            or len(name.encode("utf-8", "replace")) > 200
-        ):
-            raise InvalidJobSpec(
-                field,
-                f"{template!r} gives the name {name!r}.",
-                "Leave out slashes, a leading dot or underscore; at most 200 bytes.",
-            )
+    if _NAME_TEMPLATE.fullmatch(template) is None:
+        raise InvalidJobSpec(
+            field, f"{template!r} is not a name with {{partition}} in it.", "Write like part-{partition:05d}."
+        )
+    if "/" in template or "\0" in template or template.startswith((".", "_")) or len(template.encode()) > 200:
+        raise InvalidJobSpec(
+            field,
+            f"{template!r} gives names that parts cannot have.",
+            "Leave out slashes, a leading dot or underscore; at most 200 bytes.",
+        )
 
 
 def _functions_after_the_mapper(

@@ -32,13 +32,15 @@ class Rule:
     """A CEL expression for a message with the value at fault; `message` where it cannot be had."""
 
 
-_CLAIM: Final = "[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
+#: The name of a claim or a ConfigMap; as short as can be, because the estimate counts a pattern's characters too.
+_VOLUME: Final = r"[a-z\\d]([-a-z\\d.]{0,251}[a-z\\d])?"
 
 
 def _no_way_up(field: str, named: str) -> Rule:
+    value = f"self.{field}"
     return Rule(
-        f"!has(self.{field}) || !(self.{field}.contains('/../') || self.{field}.endsWith('/..'))",
-        f"{named} must not contain '..': name the file by its path from the volume's root",
+        rf"!has({value}) || {value}.startsWith('http') || !{value}.matches('/[.][.]?(/|$)|\\x00')",
+        f"{named} must not contain '.', '..' or NUL as part of a path: name the file from the volume's root",
         f".{field}",
     )
 
@@ -57,7 +59,7 @@ RULES: Final[Mapping[type[msgspec.Struct], tuple[Rule, ...]]] = {
             "code must have exactly one of inline, configMapRef, module and volumePath",
         ),
         Rule(
-            rf"!has(self.volumePath) || self.volumePath.matches('^pvc://{_CLAIM}/[^\\x00-\\x1f\\x7f]+$')",
+            rf"!has(self.volumePath) || self.volumePath.matches('^pvc://{_VOLUME}/+[^/]')",
             "code.volumePath must be pvc://CLAIM/PATH in a cluster, such as pvc://code/job.py",
             ".volumePath",
         ),
@@ -78,7 +80,7 @@ RULES: Final[Mapping[type[msgspec.Struct], tuple[Rule, ...]]] = {
         ),
         Rule(
             "!has(self.uri) || !(self.uri.startsWith('pvc://') || self.uri.startsWith('configmap://'))"
-            rf" || self.uri.matches('^[a-z]+://{_CLAIM}(/|$)')",
+            rf" || self.uri.matches('^\\w+://{_VOLUME}(/|$)')",
             "uri must name a claim or ConfigMap after ://, in lower case, such as pvc://books/2024/*.txt",
             ".uri",
         ),
@@ -102,19 +104,25 @@ RULES: Final[Mapping[type[msgspec.Struct], tuple[Rule, ...]]] = {
     ),
     Output: (
         Rule(
-            rf"self.uri.matches('^pvc://{_CLAIM}/[^\\x00-\\x1f\\x7f]*[^/\\x00-\\x1f\\x7f]/*$')",
+            rf"self.uri.matches('^pvc://{_VOLUME}/+[^/]')",
             "output.uri must be pvc://CLAIM/FOLDER in a cluster, such as pvc://results/wordcount",
             ".uri",
         ),
         _no_way_up("uri", "output.uri"),
         Rule(
-            "!has(self.nameTemplate) || self.nameTemplate.contains('{partition')",
-            "output.nameTemplate must contain {partition}, as in part-{partition:05d}",
+            "!has(self.nameTemplate)"
+            r" || self.nameTemplate.matches('^([^{}]*[{]partition(:0?[0-9]?d?)?[}])+[^{}]*$')",
+            "output.nameTemplate must contain {partition}, as in part-{partition:05d}, and no other braces",
             ".nameTemplate",
         ),
         Rule(
-            r"!has(self.nameTemplate) || !self.nameTemplate.matches('^[._]|[/\\x00]')",
+            r"!has(self.nameTemplate) || !self.nameTemplate.matches('^[._]|[/\x00]')",
             "output.nameTemplate must not contain a slash or begin with a dot or an underscore",
+            ".nameTemplate",
+        ),
+        Rule(
+            "!has(self.nameTemplate) || size(bytes(self.nameTemplate)) <= 200",
+            "output.nameTemplate must be at most 200 bytes long in UTF-8",
             ".nameTemplate",
         ),
     ),
