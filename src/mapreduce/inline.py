@@ -110,7 +110,7 @@ class _InlineRun:
         try:
             made = task()
         except TaskFailed as failure:
-            raised = _as_raised(failure)
+            raised = as_raised(failure)
         else:
             self._counters.update(made.counters)
             self._warnings.update(made.warnings)
@@ -148,7 +148,7 @@ class _InlineRun:
         (self._output / "_SUCCESS").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _as_raised(failure: TaskFailed) -> BaseException:
+def as_raised(failure: TaskFailed) -> BaseException:
     """What the user's own code raised, with the record as a note; a failure of ours stays as it is."""
     cause = failure.__cause__
     if failure.failure_class != "user" or cause is None or not failure.traceback:

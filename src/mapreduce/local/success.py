@@ -15,6 +15,8 @@ class PartFacts(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     key_type: str = ""
     """The one type of all its keys, "mixed", or "" when unknown or without records."""
     sorted: bool = False
+    xxh3: str = ""
+    """Digest of its bytes, in hex; "" when unknown."""
 
 
 class OutputFacts(msgspec.Struct, frozen=True, kw_only=True):

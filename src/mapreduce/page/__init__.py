@@ -1,1 +1,1 @@
-"""The page about one job: what it is told and how it is put together, served or as a file. Who serves it is elsewhere."""
+"""The page about one job: what it is told and how it is put together, served or as a file. Not who serves it."""
