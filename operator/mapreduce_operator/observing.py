@@ -166,7 +166,7 @@ class Observer:
         reference = job.spec.code.config_map_ref if job.spec is not None else None
         if reference is None or job.is_true("Finished"):
             return None
-        is_due = time.monotonic() - memory.code_s >= _CODE_FRESH_S
+        is_due = time.monotonic() - memory.code_s >= min(_CODE_FRESH_S, self._settings.resync_s)
         if not is_urgent and not is_due:
             return None
         memory.code_s = time.monotonic()

@@ -200,7 +200,7 @@ class Passes:
         """Write the status if it differs; gives the seconds after which it may be written, if that is not yet."""
         if status is None:
             return None
-        wanted = msgspec.to_builtins(status)
+        wanted: Raw = msgspec.json.decode(msgspec.json.encode(status))  # lists, as they come back
         if wanted == job.raw_status:
             return None
         wait_s = memory.written_s + _WRITE_EVERY_S - time.monotonic()

@@ -76,8 +76,10 @@ class Children(Generic[F]):
                 pause_s = _FIRST_PAUSE_S
             except ApiError as error:
                 if error.status == _EXPIRED:
-                    self._version = ""
-                    continue
+                    is_first, self._version = bool(self._version), ""
+                    if is_first and pause_s == _FIRST_PAUSE_S:
+                        pause_s *= 2  # at once, but not again and again
+                        continue
                 logger.info("Watch of %s: %s. Again in %.1f s.", self.kind, error, pause_s)
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
