@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 LINK_NAME: Final = "sockets"
-_PREFIX: Final = "mr-"
+PRIVATE_PREFIX: Final = "mr-"
 
 
 def make_private_folder(owner: Path, parent: Path) -> Path:
     """Makes a folder in `parent` that only this user may enter, and the link to it in `owner`. Raises `OSError`."""
-    folder = parent / f"{_PREFIX}{os.urandom(8).hex()}"
+    folder = parent / f"{PRIVATE_PREFIX}{os.urandom(8).hex()}"
     owner.mkdir(parents=True, exist_ok=True)
     (owner / LINK_NAME).unlink(missing_ok=True)
     (owner / LINK_NAME).symlink_to(folder)  # first: a process killed in between leaves no folder that nobody knows of
@@ -33,7 +33,7 @@ def remove_private_folder(owner: Path) -> None:
     link = owner / LINK_NAME
     with contextlib.suppress(OSError):
         folder = link.readlink()
-        if folder.is_absolute() and folder.name.startswith(_PREFIX) and _is_private(folder):
+        if folder.is_absolute() and folder.name.startswith(PRIVATE_PREFIX) and _is_private(folder):
             for entry in folder.iterdir():
                 if stat.S_ISSOCK(entry.lstat().st_mode):
                     entry.unlink(missing_ok=True)

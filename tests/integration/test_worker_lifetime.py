@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mapreduce.privatefolders import make_private_folder
 from mapreduce.protocol.messages import Commit, Release
 from tests.support.workers import Setting, Worker, eventually, is_alive, setting_in
 
@@ -240,6 +242,19 @@ def test_heartbeats_go_on_while_user_code_holds_the_interpreter(setting: Setting
     assert sum(task.id in beat.running for _, beat in coordinator.beats) > 5
 
 
+def test_a_swallowed_heartbeat_costs_no_lease_however_short(setting: Setting) -> None:
+    coordinator = setting.coordinator
+    coordinator.lease_s, coordinator.heartbeat_s = 4.0, 4.0 / 3
+    setting.worker()
+    coordinator.wait_for(lambda: len(coordinator.beats) >= 1, "it beats")
+    with coordinator.changed:
+        coordinator.beats_to_swallow, before = 1, len(coordinator.beats)
+    coordinator.wait_for(lambda: len(coordinator.beats) > before, "it beats again")
+    (earlier_s, _), (later_s, _) = coordinator.beats[before - 1 : before + 1]
+    assert coordinator.beats_to_swallow == 0
+    assert later_s - earlier_s < coordinator.lease_s
+
+
 def test_a_worker_gives_up_when_its_coordinator_stays_away(tmp_path: Path) -> None:
     worker = Worker(tmp_path / "state", tmp_path / "scratch", "--reconnect-s", "0.5")
     try:
@@ -270,6 +285,17 @@ def test_wrong_usage_ends_with_2(options: list[str], tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr
+
+
+def test_an_executor_whose_agent_died_before_it_called_removes_what_was_made_for_its_call(tmp_path: Path) -> None:
+    folder = make_private_folder(tmp_path / "scratch", tmp_path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "x1.sock"))  # and never listens
+    command = [sys.executable, "-m", "mapreduce_worker.executor", "--socket", str(folder / "x1.sock")]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"does not listen" in done.stderr
+    assert not folder.exists()
 
 
 def test_a_folder_too_deep_for_a_socket_is_no_hindrance_and_nothing_is_left_elsewhere(

@@ -73,6 +73,9 @@ class FakeCoordinator:
         self.heartbeat_s = 0.05
         self.answers_to_lose = 0
         """So many answers to `next` are carried out and then lost."""
+        self.beats_to_swallow = 0
+        """So many heartbeats arrive and are never answered; the connection stays open."""
+        self.lease_s = 30.0
         self._answers: dict[str, tuple[int, NextReply]] = {}
         self._server: _Server | None = None
 
@@ -141,7 +144,7 @@ class FakeCoordinator:
         return RegisterReply(
             epoch=self.epoch,
             session=make_session(session, TOKENS["worker"]),
-            lease_s=30.0,
+            lease_s=self.lease_s,
             heartbeat_s=self.heartbeat_s,
             keep=tuple(held for held in request.held if held in self.leased),
         )
@@ -169,8 +172,12 @@ class FakeCoordinator:
             return None
         return reply
 
-    def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
+    def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply | None:
+        """None: it was lost on its way."""
         self._check(request.epoch)
+        if self.beats_to_swallow:
+            self.beats_to_swallow -= 1
+            return None
         self.beats.append((time.monotonic(), request))
         listed = set(request.running) | set(request.queued)
         return HeartbeatReply(
@@ -250,6 +257,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(HTTPStatus(refusal.status), msgspec.json.encode(error))
             return
         if answer is None:
+            if self.path == "/v1/heartbeat":
+                self.rfile.read(1)  # until the worker gives up
             self.close_connection = True
             return
         self._send(HTTPStatus.OK, answer)
@@ -270,7 +279,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 reply = coordinator.next(msgspec.json.decode(body, type=NextRequest))
                 return None if reply is None else msgspec.json.encode(reply)
             case "/v1/heartbeat":
-                return msgspec.json.encode(coordinator.heartbeat(msgspec.json.decode(body, type=HeartbeatRequest)))
+                heard = coordinator.heartbeat(msgspec.json.decode(body, type=HeartbeatRequest))
+                return None if heard is None else msgspec.json.encode(heard)
             case _:
                 return self._job_data(coordinator, body)
 

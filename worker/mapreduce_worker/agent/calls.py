@@ -22,7 +22,9 @@ from mapreduce_worker.agent.lanes import Backoff
 from mapreduce_worker.agent.session import Session
 
 _NEXT_DEADLINE_S: Final = 20.0
-_HEARTBEAT_DEADLINE_S: Final = 10.0
+#: A heartbeat that is not answered within this part of the lease is lost; the next one follows at once.
+_HEARTBEAT_DEADLINE: Final = 0.25
+_LONGEST_HEARTBEAT_S: Final = 10.0
 #: While a coordinator that starts beside this worker is awaited, it is looked for this often.
 _EAGER_PAUSE_S: Final = 0.02
 _EAGER_FOR_S: Final = 5.0
@@ -142,8 +144,10 @@ class Heart:
     """Beats while the session is joined."""
 
     def __init__(self, shared: SharedSession, endpoint: Endpoint, post: Callable[[list[Action]], None]) -> None:
-        self._shared, self._post = shared, post
-        self._client = WorkerClient(endpoint, deadline_s=_HEARTBEAT_DEADLINE_S)
+        self._shared, self._endpoint, self._post = shared, endpoint, post
+        self._deadline_s = _LONGEST_HEARTBEAT_S
+        self._client = WorkerClient(endpoint, deadline_s=self._deadline_s)
+        self._backoff = Backoff()
 
     def start(self) -> None:
         """Begin, for the rest of the process's life."""
@@ -151,16 +155,26 @@ class Heart:
 
     def _run(self) -> None:
         session = self._shared.session
+        has_been_heard = True
         while session.exit is None:
-            time.sleep(session.heartbeat_s * random.uniform(0.8, 1.0))  # noqa: S311 - not a secret
-            self._beat()
+            pause_s = session.heartbeat_s * random.uniform(0.8, 1.0)  # noqa: S311 - not a secret
+            time.sleep(pause_s if has_been_heard else min(pause_s, self._backoff.next_pause_s()))
+            has_been_heard = self._beat()
+            if has_been_heard:
+                self._backoff.reset()
 
-    def _beat(self) -> None:
+    def _beat(self) -> bool:
+        """Returns whether the coordinator has answered, or had nothing to be told."""
         session, changed = self._shared.session, self._shared.changed
         with changed:
             request, token = session.heartbeat_request(), session.token
+            deadline_s = min(session.lease_s * _HEARTBEAT_DEADLINE, _LONGEST_HEARTBEAT_S)
         if request is None:
-            return
+            return True
+        if deadline_s != self._deadline_s:
+            self._client.close()
+            self._deadline_s, self._client = deadline_s, WorkerClient(self._endpoint, deadline_s=deadline_s)
+        is_heard = True
         try:
             reply = self._client.heartbeat(token, request)
         except Refusal as error:
@@ -173,6 +187,7 @@ class Heart:
                 actions = session.refused(401, refusal, time.monotonic(), epoch=request.epoch)
                 changed.notify()
         except Unreachable as error:
+            is_heard = False
             with changed:
                 actions = session.check_silence(time.monotonic(), str(error))
         else:
@@ -180,6 +195,7 @@ class Heart:
                 actions = session.heartbeat_answered(reply, time.monotonic())
                 changed.notify()
         self._post(actions)
+        return is_heard
 
 
 def _reply(error: Refusal) -> ErrorReply:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+import sys
 
 from mapreduce_worker.executor.messages import NONCE_BYTES, VERSION, Hello, frame
 from mapreduce_worker.executor.surroundings import (
@@ -16,6 +17,7 @@ from mapreduce_worker.executor.surroundings import (
     guard_forks,
     make_output_pipe,
     redirect_output,
+    remove_socket,
     settle,
 )
 
@@ -29,7 +31,11 @@ def main() -> None:
     arguments = parser.parse_args()
     settle(arguments.data_limit)
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    channel.connect(arguments.socket)
+    try:
+        channel.connect(arguments.socket)
+    except OSError as error:
+        remove_socket(arguments.socket)
+        sys.exit(f"executor: its agent does not listen at {arguments.socket}: {error}")
     read_end, write_end = make_output_pipe()
     nonce = os.urandom(NONCE_BYTES)
     hello = frame(Hello(version=VERSION, pid=os.getpid(), nonce=nonce))

@@ -50,6 +50,19 @@ def flush_output() -> None:
             stream.flush()
 
 
+def remove_socket(path: str) -> None:
+    """Remove the socket of an agent that died before this executor called, and the folder made for it alone."""
+    from pathlib import Path
+
+    from mapreduce.privatefolders import PRIVATE_PREFIX
+
+    socket = Path(path)
+    with contextlib.suppress(OSError):
+        socket.unlink()
+        if socket.parent.name.startswith(PRIVATE_PREFIX):
+            socket.parent.rmdir()
+
+
 def settle(data_limit_bytes: int = 0) -> None:
     """Ctrl-C belongs to whoever started the job and reaches all of a terminal; crashes leave no core files.
 
