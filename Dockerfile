@@ -14,22 +14,29 @@ ENV PATH=/opt/mapreduce/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
     PYTHONUNBUFFERED=1 \
     LANG=C.UTF-8
 
-# What the engine needs, and nothing of ours: this layer stays the same until a dependency changes.
-FROM python AS dependencies
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# What has to be installed, as files whose content is all that the layers below depend on: most changes of pyproject.toml
+# change none of them.
+FROM python AS requirements
 WORKDIR /build
 COPY pyproject.toml constraints.txt ./
-COPY tools/image/requirements.py ./tools/image/
+COPY tools/image/requirements.py ./
+RUN mkdir needed && cp constraints.txt needed/ \
+ && for part in product operator build; do python3 requirements.py $part > needed/$part.txt; done \
+ && touch --date=@0 needed needed/*
+
+# What the engine needs, and nothing of ours.
+FROM python AS dependencies
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PIP_CONSTRAINT=/build/needed/constraints.txt
+WORKDIR /build
+COPY --from=requirements /build/needed needed
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     python3 -m venv /opt/mapreduce \
- && python tools/image/requirements.py > requirements.txt \
- && pip install --constraint constraints.txt --requirement requirements.txt
+ && pip install --requirement needed/product.txt
 
 FROM dependencies AS wheel
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
-    python tools/image/requirements.py build-system > build-requirements.txt \
- && pip install --constraint constraints.txt --requirement build-requirements.txt
-COPY README.md LICENSE ./
+    pip install --requirement needed/build.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY operator operator
 COPY worker worker
@@ -38,12 +45,11 @@ RUN pip wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . \
 
 # Only what is added to the worker's packages, so that the two images share their layers.
 FROM dependencies AS operator-dependencies
-COPY tools/image/added.py ./tools/image/
+COPY tools/image/added.py ./
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
-    python tools/image/added.py note /opt/mapreduce > there.txt \
- && python tools/image/requirements.py operator > requirements.txt \
- && pip install --constraint constraints.txt --requirement requirements.txt \
- && python tools/image/added.py copy /opt/mapreduce /added there.txt
+    python added.py note /opt/mapreduce > there.txt \
+ && pip install --requirement needed/operator.txt \
+ && python added.py copy /opt/mapreduce /added there.txt
 
 FROM python AS user
 # Names for the users that pods run as; pods say the numbers themselves. 10002 runs users' code.

@@ -35,7 +35,7 @@ class ClaimFiles:
         unpack = (
             "import base64, io, sys, tarfile\n"
             "packed = io.BytesIO(base64.b64decode(sys.stdin.buffer.read()))\n"
-            f"tarfile.open(fileobj=packed).extractall({MOUNTED_AT!r}, filter='data')"
+            f"tarfile.open(fileobj=packed).extractall({MOUNTED_AT!r})"
         )
         self._python(unpack, given=base64.b64encode(packed.getvalue()).decode())
 
