@@ -171,16 +171,24 @@ class JobOptions:
 
 def job_options(command: _Command) -> _Command:
     """Give a command all options that make a job; the command receives them as one `JobOptions` named `job`."""
+    return _collecting(command, _JOB_OPTIONS)
 
+
+def check_options(command: _Command) -> _Command:
+    """Those of `job_options` that mean something where a job is only tried on a sample."""
+    return _collecting(command, tuple(option for option in _JOB_OPTIONS if _name_of(option) not in _NOT_FOR_CHECKING))
+
+
+def _collecting(command: _Command, options: tuple[Any, ...]) -> _Command:
     def collect(**values: Any) -> Any:
         py_files = tuple(Path(path) for value in values.pop("py_files") for path in value.split(",") if path)
         values["format"] = values.pop("format_")
         values["args"] = dict(values.pop("args"))
-        given = {name: values.pop(name) for name in _OVERRIDES}
+        given = {name: values.pop(name, None) for name in _OVERRIDES}
         job = JobOptions(
             file=values.pop("file"),
             inputs=tuple(values.pop("inputs")),
-            name=values.pop("name"),
+            name=values.pop("name", None),
             py_files=py_files,
             given={name: value for name, value in given.items() if value is not None},
         )
@@ -189,12 +197,22 @@ def job_options(command: _Command) -> _Command:
     collect.__name__ = command.__name__
     collect.__doc__ = command.__doc__
     decorated: Any = collect
-    for option in reversed(_JOB_OPTIONS):
+    for option in reversed(options):
         decorated = option(decorated)
     # Options that the command itself added below this decorator keep their place behind the shared ones.
     own = getattr(command, "__click_params__", [])
     decorated.__click_params__ = [*own, *decorated.__click_params__]
     return typing.cast("_Command", decorated)
+
+
+def _name_of(option: Any) -> str:
+    """The name of the parameter that one of the decorators makes."""
+
+    def bare() -> None:
+        """Takes the parameter."""
+
+    parameter: click.Parameter = option(bare).__click_params__[0]
+    return parameter.name or ""
 
 
 def cluster_job_options(command: _Command) -> _Command:
@@ -237,6 +255,19 @@ def begin(
     prepare = prepare_manifest if job.is_manifest else prepare_file
     return prepare(job.file, job.overrides(replicas=replicas), name=job.name, py_files=job.py_files, claims=claims)
 
+
+_NOT_FOR_CHECKING: Final = frozenset(
+    {
+        "output",
+        "name",
+        "name_template",
+        "max_attempts",
+        "lease_seconds",
+        "task_timeout_seconds",
+        "shuffle",
+        "overwrite",
+    }
+)
 
 _OVERRIDES: Final = (
     "output",

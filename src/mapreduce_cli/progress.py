@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TextIO
 
-from mapreduce.protocol.messages import JobStatus, TaskCounts
+from mapreduce.protocol.messages import FINAL_STATES, JobStatus, TaskCounts
 from mapreduce_cli.units import format_duration
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S: Final = 5.0
 REDRAW_PER_S: Final = 5
+_ECHO_COLUMNS: Final = 3
 
 
 def make_watcher(stream: TextIO | None = None) -> PlainWatcher | BarsWatcher:
@@ -54,8 +55,8 @@ class BarsWatcher:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._early: list[str] = []
         self._bars: tuple[Progress, TaskID, TaskID] | None = None
+        self._is_over = False
 
     def notice(self, text: str) -> None:
         """Print a sentence above the bars."""
@@ -66,6 +67,7 @@ class BarsWatcher:
 
     def progress(self, status: JobStatus) -> None:
         """Move the bars."""
+        self._is_over = status.state in FINAL_STATES
         if not status.maps.total:
             return
         if self._bars is None:
@@ -81,13 +83,14 @@ class BarsWatcher:
                 progress.start_task(reduces)
 
     def close(self) -> None:
-        """Leave the bars as they are and give the terminal back."""
+        """Give the terminal back. Bars of a job that has ended stay; of one that goes on or was stopped, none do."""
         if self._bars is not None:
+            self._bars[0].live.transient = not self._is_over
             self._bars[0].stop()
             self._bars = None
 
     def _start(self, status: JobStatus) -> tuple[Progress, TaskID, TaskID]:
-        from rich.console import Console
+        from rich.console import Console, ConsoleDimensions
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -97,6 +100,14 @@ class BarsWatcher:
             TimeRemainingColumn,
         )
 
+        class RoomForEcho(Console):
+            """Leaves room for the `^C` that a terminal echoes: wrapped, it would push a bar out of what is redrawn."""
+
+            @property  # type: ignore[misc] # it is never set here
+            def size(self) -> ConsoleDimensions:
+                width, height = super().size
+                return ConsoleDimensions(max(1, width - _ECHO_COLUMNS), height)
+
         progress = Progress(
             TextColumn("{task.description:<15}"),
             BarColumn(bar_width=None),
@@ -105,7 +116,7 @@ class BarsWatcher:
             TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", style="dim"),
-            console=Console(file=self._stream),
+            console=RoomForEcho(file=self._stream),
             refresh_per_second=REDRAW_PER_S,
             expand=True,
         )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mapreduce.diagnosis.failuregroups import FailureGroup, group_failures, signature
+from mapreduce.diagnosis.wording import as_options
 from mapreduce.protocol.messages import FailureSample, JobStatus
 from mapreduce_cli.units import format_count, format_duration, format_size
 
@@ -56,19 +57,23 @@ def describe_done(
     return "\n".join(lines)
 
 
-def describe_failure(status: JobStatus, *, logs: str, retry: str) -> str:
-    """The story of a job that failed, several lines. `logs` is the command that shows its logs."""
+def describe_failure(status: JobStatus, *, logs: str, retry: str, is_in_cluster: bool = False) -> str:
+    """The story of a job that failed, several lines. `logs` is the command that shows its logs.
+
+    Outside clusters settings are named by their options: those are what was typed.
+    """
+    words = str if is_in_cluster else as_options
     how = "was cancelled" if status.state == "Cancelled" else "failed"
     lines = [f"job '{status.name}' {how}" + (f": {status.reason}" if status.reason else "")]
     sample = _decisive(status.failures)
-    message = status.message.strip()
+    message = words(status.message.strip())
     if sample is None:
         if message:
             lines.append(_field("cause", message))
     else:
-        if message and sample.failure.message.strip() not in message:
+        if message and words(sample.failure.message.strip()) not in message:
             lines.append(_field("why", message.split("\n", 1)[0]))
-        lines += _describe_sample(sample, logs=logs)
+        lines += _describe_sample(sample, logs=logs, words=words)
         lines += _describe_others(group_failures(status.failures), sample)
     if retry and status.state != "Cancelled":
         lines.append(_field("retry", retry))
@@ -85,7 +90,7 @@ def describe_answer(answer: Answer, *, most_groups: int) -> str:
         lines.append(_field("fix", answer.fix))
     for group in answer.failures[:most_groups]:
         lines.append(_field("failed", f"{plural(group.count, 'attempt')} of {_some(group.tasks)}"))
-        lines += _describe_sample(group.newest, logs=answer.logs)
+        lines += _describe_sample(group.newest, logs=answer.logs, words=str if answer.is_in_cluster else as_options)
     if len(answer.failures) > most_groups:
         lines.append(f"  and {plural(len(answer.failures) - most_groups, 'other cause')}")
     if answer.retry:
@@ -93,10 +98,10 @@ def describe_answer(answer: Answer, *, most_groups: int) -> str:
     return "\n".join(lines)
 
 
-def _describe_sample(sample: FailureSample, *, logs: str) -> list[str]:
+def _describe_sample(sample: FailureSample, *, logs: str, words: Callable[[str], str]) -> list[str]:
     failure = sample.failure
     lines = [
-        _field("cause", failure.message.strip()),
+        _field("cause", words(failure.message.strip())),
         _field("task", f"{sample.id.task}, attempt {sample.id.attempt}" + _on(sample.worker)),
     ]
     if failure.record:

@@ -31,6 +31,7 @@ def wait_for_job(client: CoordinatorClient, job: int, *, timeout_s: float | None
             status, sequence = _next_status(client, job, sequence, min(LONG_POLL_S, left_s))
             if status.state not in FINAL_STATES:
                 time.sleep(min(PAUSE_S, max(0.0, deadline_s - time.monotonic())))
+        watcher.progress(status)
     finally:
         watcher.close()
     if status.state == "Complete":

@@ -6,6 +6,7 @@ here but whom to ask.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ class Answer:
     logs: str = ""
     """The command that shows the logs of one task, without its name."""
     retry: str = ""
+    is_in_cluster: bool = True
 
 
 def of_coordinator(named: OfCoordinator) -> Answer:
@@ -225,6 +227,5 @@ def _of_conditions(found: OfCluster) -> Answer | None:
 
 def _worded(answer: Answer) -> Answer:
     """For somebody at a command line, who typed options and no fields."""
-    import dataclasses
-
-    return dataclasses.replace(answer, sentence=as_options(answer.sentence), fix=as_options(answer.fix))
+    words = as_options
+    return dataclasses.replace(answer, sentence=words(answer.sentence), fix=words(answer.fix), is_in_cluster=False)

@@ -2,13 +2,15 @@
 
 import io
 import json
+import os
+import re
 
 import msgspec
 import pytest
 import yaml
 
 from mapreduce.local.hosting import describe_resumed
-from mapreduce.protocol.messages import AttemptId, FailureSample, JobStatus, TaskCounts
+from mapreduce.protocol.messages import AttemptId, FailureSample, JobState, JobStatus, TaskCounts
 from mapreduce_cli.progress import BarsWatcher, PlainWatcher, describe_progress
 from mapreduce_cli.summary import describe_done, describe_failure
 from mapreduce_cli.tables import Column, render
@@ -177,3 +179,35 @@ def test_a_failure_ends_with_cause_task_record_traceback_log_and_the_command_to_
 def test_the_users_own_failure_is_shown_before_a_worker_that_was_lost_later() -> None:
     status = JobStatus(job=1, name="wc", state="Failed", failures=(sample(3), sample(5, "lost")))
     assert "task     map-3" in describe_failure(status, logs="mr logs out", retry="")
+
+
+@pytest.mark.parametrize(("state", "stays"), [("Mapping", False), ("Complete", True)])
+def test_bars_stay_only_of_a_job_that_has_ended(state: JobState, stays: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    reading, writing = os.openpty()
+    with os.fdopen(writing, "w") as terminal:
+        watcher = BarsWatcher(terminal)
+        watcher.progress(RUNNING)
+        watcher.progress(msgspec.structs.replace(RUNNING, state=state))
+        watcher.close()
+        terminal.flush()
+        text = os.read(reading, 1 << 16).decode()
+    os.close(reading)
+    erased = text.rpartition("\x1b[2K")[2]
+    assert ("37/64" in erased) == stays
+
+
+def test_bars_leave_room_for_what_ctrl_c_echoes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    reading, writing = os.openpty()
+    with os.fdopen(writing, "w") as terminal:
+        watcher = BarsWatcher(terminal)
+        watcher.progress(RUNNING)
+        watcher.close()
+        terminal.flush()
+        text = os.read(reading, 1 << 16).decode()
+    os.close(reading)
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "\n").split("\n")
+    assert 90 < max(map(len, lines)) <= 97

@@ -61,7 +61,8 @@ def wait_for(found: OfCluster, *, timeout_s: float | None) -> int:
         state = job.status.state or "Pending"
         print(f"mr: job '{job.name}' is still {state}; `mr why {found.command_name}` says more", file=sys.stderr)
         return 1
-    story = describe_failure(as_status(job), logs=f"mr logs {found.command_name}", retry=retry_of(found))
+    logs = f"mr logs {found.command_name}"
+    story = describe_failure(as_status(job), logs=logs, retry=retry_of(found), is_in_cluster=True)
     print(f"mr: {story}", file=sys.stderr)
     return 1
 

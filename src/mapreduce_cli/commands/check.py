@@ -8,7 +8,7 @@ import sys
 import click
 import msgspec
 
-from mapreduce_cli.options import JobOptions, job_options
+from mapreduce_cli.options import JobOptions, check_options
 
 
 @click.command(
@@ -21,7 +21,7 @@ Examples:
 With a sample the job is run by the engine in one process and by the plain reference, and the outputs are
 compared. A difference means a combiner that changes results, or functions that are not deterministic.""",
 )
-@job_options
+@check_options
 def command(job: JobOptions) -> int:
     """Check a job's file, and with a sample its results, before running it.
 
