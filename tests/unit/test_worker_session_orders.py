@@ -13,8 +13,9 @@ from mapreduce.protocol.messages import (
     PartitionSize,
     Release,
     TaskOutput,
+    Verdict,
 )
-from mapreduce_worker.agent.actions import CancelAttempt, Exit, WithdrawAttempt
+from mapreduce_worker.agent.actions import CancelAttempt, CommitAccepted, Exit, WithdrawAttempt
 from mapreduce_worker.agent.session import Session
 from tests.support.sessions import asked, attempt, commit, granted, joined, welcome
 
@@ -174,3 +175,41 @@ def test_nothing_that_comes_at_the_wrong_time_does_any_harm() -> None:
     session.call_lost(1.0, 1.0)
     session.leave()
     assert (session.held, session.exit, session.is_joined) == ((), None, False)
+
+
+def test_a_worker_whose_executors_are_away_takes_nothing_and_can_give_back_what_waits() -> None:
+    session = joined()
+    granted(session, 0, 1)
+    session.pause()
+    session.finished(commit(0), 2.0)
+    assert asked(session, 3.0).want == 0
+    assert session.give_back() == [WithdrawAttempt(attempt(1))]
+    session.withdrawn(attempt(1), 3.0)
+    session.call_lost(3.0, 3.0)
+    session.resume()
+    session.next_answered(asked(session, 3.1).call, NextReply(epoch=1), 3.1)
+    assert asked(session, 3.5).want == 1
+
+
+def test_while_inputs_have_to_be_fetched_the_next_attempt_is_taken_before_the_slot_is_free() -> None:
+    session = joined()
+    granted(session, 0)
+    session.begun(attempt(0))
+    assert session.due_s(2.0) is None
+    session.fetches_ahead = True
+    due_s = session.due_s(2.0)
+    assert due_s is not None
+    assert due_s <= 2.0
+    granted(session, 1, now_s=2.0)
+    assert session.due_s(3.0) is None, "one ahead is enough"
+
+
+def test_who_keeps_runs_hears_which_commits_were_accepted() -> None:
+    session = joined(slots=2)
+    session.keeps_runs = True
+    granted(session, 0, 1)
+    for index in range(2):
+        session.finished(commit(index), 2.0)
+    verdicts = (Verdict(id=attempt(0), accepted=True), Verdict(id=attempt(1), accepted=False, reason="lease lost"))
+    reply = NextReply(epoch=1, verdicts=verdicts)
+    assert session.next_answered(asked(session, 2.5).call, reply, 2.5) == [CommitAccepted(attempt(0))]

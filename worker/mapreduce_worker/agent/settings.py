@@ -63,6 +63,15 @@ def container_share_bytes(container_bytes: int, slots: int) -> int:
     return int(container_bytes * _EXECUTORS_PART) // slots
 
 
+def data_limit_bytes(container_bytes: int) -> int:
+    """Memory that an executor may ask the system for; 0: no limit.
+
+    Far above what its container may use, because stacks of threads count in full: this catches only what can never
+    work, such as a list of a billion.
+    """
+    return max(4 * container_bytes, container_bytes + 16 * GIB) if container_bytes else 0
+
+
 def memory_limit_bytes(spec: JobSpec) -> int:
     """Private memory at which an executor of this job is ended: as asked for, or 4 times the budget, at least 1 GiB."""
     return spec.workers.memory_limit_bytes or max(GIB, 4 * spec.workers.memory_budget_bytes)

@@ -16,7 +16,12 @@ from mapreduce_worker.agent.capture import Capture
 from mapreduce_worker.agent.channel import Channel, ChannelClosed
 from mapreduce_worker.agent.deaths import crash, memory_exceeded, start_failed, timed_out
 from mapreduce_worker.agent.executors import Ending, Executor, Executors, Watcher
-from mapreduce_worker.agent.settings import AgentSettings, container_share_bytes, memory_limit_bytes
+from mapreduce_worker.agent.settings import (
+    AgentSettings,
+    container_share_bytes,
+    data_limit_bytes,
+    memory_limit_bytes,
+)
 from mapreduce_worker.executor.failures import in_users_names
 from mapreduce_worker.executor.messages import VERSION, Hello, Job, Order, Orders, Result, ToAgent, Withdraw, Withdrawn
 
@@ -93,7 +98,8 @@ class Slot:
             return
         self._started_s = time.monotonic()
         try:
-            self._process = self._executors.start(self._index, data_limit_bytes=self._executors.memory_bytes)
+            limit = data_limit_bytes(self._executors.memory_bytes)
+            self._process = self._executors.start(self._index, data_limit_bytes=limit)
         except OSError as error:
             self._note_failed_start(f"No executor can be started: {error}.", b"")
             return
