@@ -21,6 +21,9 @@ from mapreduce.coordinator.tickets import is_page_token
 from mapreduce.errors import UsageError
 from mapreduce.protocol.sessions import Session, read_session
 
+#: Another place for the token: a proxy of a Kubernetes API server keeps `Authorization` for itself.
+TOKEN_HEADER: Final = "X-MapReduce-Token"  # noqa: S105 - a header's name
+
 TOKEN_BYTES: Final = 32
 _MIN_TOKEN_CHARS: Final = 32
 

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from aiohttp import hdrs, web
 
-from mapreduce.coordinator.auth import Authenticator, Caller, Tokens, new_session
+from mapreduce.coordinator.auth import TOKEN_HEADER, Authenticator, Caller, Tokens, new_session
 from mapreduce.coordinator.connections import CappedServer
 from mapreduce.coordinator.downloads import send_file
 from mapreduce.coordinator.events import send_events
@@ -47,9 +47,6 @@ _ENDING: Final = not_ready("This coordinator is ending.")
 
 #: A disk that is full or broken; every other OSError is unexpected.
 _DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
-
-#: Another place for the token: the API server's proxy keeps `Authorization` for itself.
-TOKEN_HEADER: Final = "X-MapReduce-Token"  # noqa: S105 - a header's name
 
 _log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from mapreduce.coordinator.auth import TOKEN_HEADER
 from mapreduce.coordinator.refusals import HTTP_STATUS, RefusalCode
 from mapreduce.coordinator.replies import SEQUENCE_HEADER
 from mapreduce.coordinator.routes import AnyRoute, NoBody
@@ -52,7 +53,13 @@ def openapi_document(routes: Iterable[AnyRoute]) -> Json:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "The admin, worker or read token, or the session that `register` answers with.",
-                }
+                },
+                "header": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": TOKEN_HEADER,
+                    "description": "The same, where something on the way keeps `Authorization` for itself.",
+                },
             },
         },
     }
@@ -82,7 +89,7 @@ def _operation(route: AnyRoute, schema_of: dict[Any, Json]) -> Json:
         "responses": {**_reply(route, schema_of), **_errors(route, schema_of)},
     }
     if route.callers:
-        operation["security"] = [{"token": sorted(route.callers)}]
+        operation["security"] = [{scheme: sorted(route.callers)} for scheme in ("token", "header")]
     if parameters := _parameters(route):
         operation["parameters"] = parameters
     if route.body is not NoBody:

@@ -143,6 +143,6 @@ class Shell:
         self.wake_workers()
 
     async def free_bytes(self) -> int:
-        """Free space on the volume of the state folder."""
-        usage = await self.blocking.run(lambda: shutil.disk_usage(self.folder))
-        return usage.free
+        """Free space on the volume of the state folder, or on that of the runs if it has less."""
+        folders = [self.folder, *([self.settings.runs_folder] if self.settings.runs_folder is not None else [])]
+        return await self.blocking.run(lambda: min(shutil.disk_usage(it).free for it in folders if it.exists()))
