@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +14,7 @@ from mapreduce.errors import TaskFailed
 from mapreduce.model import Input
 from mapreduce.protocol.messages import FileRange, Split
 from mapreduce_worker.agent.inputs import _Document, fetch_range
+from tests.support.documentserver import DocumentServer, serving_a_document
 
 
 class Bytes:
@@ -76,125 +74,68 @@ def test_records_are_called_by_the_name_of_their_file_and_not_of_its_copy(tmp_pa
 # ----------------------------------------------------------------------------------------------------------------- URLs
 
 
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
+def document(server: DocumentServer, headers: dict[str, str] | None = None) -> Callable[[Path], None]:
+    """Fetches a range of the server's document, planned when it was version "one"."""
+    part = FileRange(path=server.url, start=100, end=300, size=len(server.content), validator='"one"')
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.content = b"".join(b"line %d\n" % index for index in range(1_000))
-        self.etag = '"one"'
-        self.answers: list[int] = []
-        """Statuses to give first."""
-        self.has_ranges = True
-        self.seen: list[dict[str, str]] = []
-        self.redirect = ""
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/a/data.txt?signature=hush"
+    def fetch(target: Path) -> None:
+        fetch_range(_Document(part, headers or {}), part, target, patience_s=0.3)
 
-    def document(self, headers: dict[str, str] | None = None, *, etag: str = '"one"') -> Callable[[Path], None]:
-        part = FileRange(path=self.url, start=100, end=300, size=len(self.content), validator=etag)
-
-        def fetch(target: Path) -> None:
-            fetch_range(_Document(part, headers or {}), part, target, patience_s=0.3)
-
-        return fetch
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        server = self.server
-        server.seen.append({name.lower(): value for name, value in self.headers.items()})
-        if server.answers:
-            self._answer(server.answers.pop(0), b"", {})
-            return
-        if server.redirect:
-            self._answer(302, b"", {"Location": server.redirect})
-            return
-        asked = self.headers.get("Range", "")
-        is_same = self.headers.get("If-Range", server.etag) == server.etag
-        if asked and server.has_ranges and is_same:
-            start, end = (int(text) for text in asked.removeprefix("bytes=").split("-"))
-            total = len(server.content)
-            body = server.content[start : end + 1]
-            self._answer(206, body, {"Content-Range": f"bytes {start}-{start + len(body) - 1}/{total}"})
-        else:
-            self._answer(200, server.content, {})
-
-    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "ETag": self.server.etag, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        try:
-            self.wfile.write(body)
-        except OSError:
-            return
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Not logged."""
+    return fetch
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as made:
-        thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-        thread.start()
+def server() -> Iterator[DocumentServer]:
+    with serving_a_document() as made:
         yield made
-        made.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("has_ranges", [True, False])
-def test_a_range_behind_a_url_is_fetched_with_its_headers(server: Server, tmp_path: Path, has_ranges: bool) -> None:
+def test_a_range_behind_a_url_is_fetched_with_its_headers(
+    server: DocumentServer, tmp_path: Path, has_ranges: bool
+) -> None:
     server.has_ranges = has_ranges
-    server.document({"X-Key": "hush"})(tmp_path / "fetched")
+    document(server, {"X-Key": "hush"})(tmp_path / "fetched")
     assert (tmp_path / "fetched").read_bytes()[99:300] == server.content[99:300]
     assert server.seen[0]["x-key"] == "hush"
     assert server.seen[0]["if-range"] == '"one"'
 
 
-def test_a_server_that_cannot_now_is_asked_again(server: Server, tmp_path: Path) -> None:
+def test_a_server_that_cannot_now_is_asked_again(server: DocumentServer, tmp_path: Path) -> None:
     server.answers = [503, 429, 500]
-    server.document()(tmp_path / "fetched")
+    document(server)(tmp_path / "fetched")
     assert (tmp_path / "fetched").read_bytes()[99:300] == server.content[99:300]
 
 
-def test_a_refusal_fails_the_attempt_at_once_for_its_input(server: Server, tmp_path: Path) -> None:
+def test_a_refusal_fails_the_attempt_at_once_for_its_input(server: DocumentServer, tmp_path: Path) -> None:
     server.answers = [403]
     with pytest.raises(TaskFailed, match="403") as caught:
-        server.document({"Authorization": "hush"})(tmp_path / "fetched")
+        document(server, {"Authorization": "hush"})(tmp_path / "fetched")
     assert caught.value.failure_class == "input"
     assert "/a/data.txt" in str(caught.value)
     assert "hush" not in str(caught.value)
     assert len(server.seen) == 1
 
 
-def test_a_server_that_stays_away_is_the_systems_failure(server: Server, tmp_path: Path) -> None:
+def test_a_server_that_stays_away_is_the_systems_failure(server: DocumentServer, tmp_path: Path) -> None:
     server.answers = [503] * 1_000
     with pytest.raises(TaskFailed, match="503") as caught:
-        server.document()(tmp_path / "fetched")
+        document(server)(tmp_path / "fetched")
     assert caught.value.failure_class == "system"
     assert "hush" not in str(caught.value)
 
 
-def test_a_document_that_has_changed_since_it_was_planned_is_not_read(server: Server, tmp_path: Path) -> None:
+def test_a_document_that_has_changed_since_it_was_planned_is_not_read(server: DocumentServer, tmp_path: Path) -> None:
     server.etag = '"two"'
     with pytest.raises(TaskFailed, match="has changed") as caught:
-        server.document()(tmp_path / "fetched")
+        document(server)(tmp_path / "fetched")
     assert caught.value.failure_class == "input"
 
 
-def test_headers_of_a_secret_do_not_follow_a_redirect_to_another_server(server: Server, tmp_path: Path) -> None:
-    with Server() as other:
-        thread = threading.Thread(target=other.serve_forever, args=(0.01,))
-        thread.start()
+def test_headers_of_a_secret_do_not_follow_a_redirect_to_another_server(server: DocumentServer, tmp_path: Path) -> None:
+    with serving_a_document() as other:
         server.redirect = other.url
-        try:
-            server.document({"Authorization": "hush"})(tmp_path / "fetched")
-        finally:
-            other.shutdown()
-            thread.join()
+        document(server, {"Authorization": "hush"})(tmp_path / "fetched")
         assert (tmp_path / "fetched").read_bytes()[99:300] == other.content[99:300]
         assert "authorization" not in other.seen[0]
         assert other.seen[0]["range"].startswith("bytes=99-")
