@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,43 @@ def test_a_new_or_empty_folder_is_claimed_and_the_claim_can_be_repeated(tmp_path
             claim_output(spec_for(folder), claimant())
         assert owner(folder) == 1
         assert [path.name for path in (folder / "_mapreduce").iterdir()] == ["owner.json"]
+
+
+def anew(store: str = "ab") -> Claimant:
+    """Job 1, with a log that knows nothing yet."""
+    return dataclasses.replace(claimant(store=store), is_new=True)
+
+
+@pytest.mark.parametrize("end", ["", "Failed"])
+def test_a_job_that_begins_anew_goes_on_with_its_own_folder_without_a_result(tmp_path: Path, end: Any) -> None:
+    claim_output(spec_for(tmp_path), claimant())
+    (tmp_path / "_mapreduce" / "attempts" / "1").mkdir(parents=True)
+    (tmp_path / "_mapreduce" / "work" / "pod-a").mkdir(parents=True)
+    if end:
+        note_end(spec_for(tmp_path), claimant(), end)
+    claim_output(spec_for(tmp_path), anew())
+    assert sorted(path.name for path in (tmp_path / "_mapreduce").iterdir()) == ["owner.json", "work"]
+    record = read_owner(tmp_path / "_mapreduce" / "owner.json")
+    assert record is not None
+    assert record.end == ""
+
+
+def test_a_job_that_begins_anew_does_not_take_up_a_finished_result(tmp_path: Path) -> None:
+    finished(tmp_path)
+    with pytest.raises(OutputRefused):
+        claim_output(spec_for(tmp_path), anew())
+    claim_output(spec_for(tmp_path, replace=True), anew())
+    assert [path.name for path in tmp_path.iterdir()] == ["_mapreduce"]
+
+
+def test_folders_in_which_pods_write_may_be_there_before_the_claim_and_outlive_it(tmp_path: Path) -> None:
+    work = tmp_path / "_mapreduce" / "work" / "pod-a"
+    work.mkdir(parents=True)
+    claim_output(spec_for(tmp_path), claimant())
+    note_end(spec_for(tmp_path), claimant(), "Failed")
+    claim_output(spec_for(tmp_path), claimant(2))
+    assert owner(tmp_path) == 2
+    assert work.is_dir()
 
 
 @pytest.mark.parametrize("other", [claimant(2), claimant(1, "cd")])

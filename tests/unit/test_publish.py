@@ -66,6 +66,19 @@ def parts(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("part")}
 
 
+@pytest.mark.parametrize("is_checked", [True, False])
+def test_parts_that_came_over_the_network_are_compared_with_their_commits(tmp_path: Path, is_checked: bool) -> None:
+    job, attempts = committed_job(tmp_path)
+    changed = sorted(attempts.iterdir())[1]
+    changed.write_bytes(b"B" + changed.read_bytes()[1:])
+    missing, problem = publish(
+        plan_publication(job, attempts, 1_700_000_000.0, "1.2.3", is_content_checked=is_checked), lambda: True
+    )
+    assert missing == ((2,) if is_checked else ())
+    assert ("not what was committed" in problem) == is_checked
+    assert bool(parts(tmp_path / "out")) != is_checked
+
+
 def test_parts_get_their_names_and_success_says_what_they_are(publication: Publication) -> None:
     assert publish(publication, lambda: True) == ((), "")
     assert parts(publication.folder) == {"part-00000": CONTENTS[0], "part-00002": CONTENTS[2]}
