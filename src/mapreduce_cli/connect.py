@@ -16,6 +16,7 @@ import click
 from mapreduce.coordinator.runtimefile import read_notes
 from mapreduce.errors import Unreachable, UsageError
 from mapreduce.protocol.client import CoordinatorClient, FolderEndpoint, TokenFileEndpoint
+from mapreduce.protocol.connection import DEADLINE_S
 from mapreduce.protocol.endpoint import Endpoint
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -46,9 +47,9 @@ class Found:
         assert self.token_file is not None, "find() gives a folder or a token file"
         return TokenFileEndpoint(self.url, self.token_file)
 
-    def client(self) -> CoordinatorClient:
+    def client(self, *, deadline_s: float = DEADLINE_S) -> CoordinatorClient:
         """A client for it; nothing is sent yet."""
-        return CoordinatorClient(self.endpoint)
+        return CoordinatorClient(self.endpoint, deadline_s=deadline_s)
 
 
 def coordinator_options(command: _Command) -> _Command:

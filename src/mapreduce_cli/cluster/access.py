@@ -89,8 +89,8 @@ class Answer:
 class Cluster:
     """One API server, as one person sees it."""
 
-    def __init__(self, api: Any, *, namespace: str, address: ClusterAddress) -> None:
-        self._api, self.namespace, self.address = api, namespace, address
+    def __init__(self, api: Any, *, namespace: str, address: ClusterAddress, deadline_s: float = DEADLINE_S) -> None:
+        self._api, self.namespace, self.address, self._deadline_s = api, namespace, address, deadline_s
 
     @property
     def host(self) -> str:
@@ -145,11 +145,12 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        deadline_s: float = DEADLINE_S,
+        deadline_s: float | None = None,
     ) -> Iterator[Answer]:
         """One call whose answer is read by the caller, whatever its status. `deadline_s` is for each wait for bytes."""
         import urllib3
 
+        wait_s = self._deadline_s if deadline_s is None else deadline_s
         sent = {"Accept": "application/json, */*", **(headers or {})}
         self._api.update_params_for_auth(sent, [], ["BearerToken"], path, method, body)
         url = self.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
@@ -162,7 +163,7 @@ class Cluster:
                 preload_content=False,
                 retries=False,
                 redirect=False,
-                timeout=urllib3.Timeout(connect=min(deadline_s, 10.0), read=deadline_s),
+                timeout=urllib3.Timeout(connect=min(wait_s, 10.0), read=wait_s),
             )
             try:
                 yield Answer(response)
@@ -173,7 +174,7 @@ class Cluster:
             raise Unreachable(f"the API server at {self.host} does not answer: {_in_short(error)}") from error
 
 
-def connect(address: ClusterAddress) -> Cluster:
+def connect(address: ClusterAddress, *, deadline_s: float = DEADLINE_S) -> Cluster:
     """The cluster that the address means; nothing is sent yet.
 
     Raises UsageError: the client is not installed, the kubeconfig or the context does not exist.
@@ -198,7 +199,12 @@ def connect(address: ClusterAddress) -> Cluster:
             raise UsageError(f"{_where(address)}: {error}") from None
         chosen = next((entry for entry in contexts if entry["name"] == address.context), current)
         namespace = chosen["context"].get("namespace", "") or "default"
-    return Cluster(client.ApiClient(configuration), namespace=address.namespace or namespace, address=address)
+    return Cluster(
+        client.ApiClient(configuration),
+        namespace=address.namespace or namespace,
+        address=address,
+        deadline_s=deadline_s,
+    )
 
 
 def has_kubeconfig() -> bool:

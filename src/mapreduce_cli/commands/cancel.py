@@ -6,6 +6,7 @@ import click
 
 from mapreduce.errors import UsageError
 from mapreduce_cli.cluster.options import Target, target_options
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
 
 
@@ -20,7 +21,7 @@ Examples:
 In a cluster the coordinator ends the job, which then is Failed with reason Cancelled; `mr rm` deletes it.
 A `mr run` is ended by Ctrl-C instead; the same command then goes on.""",
 )
-@click.argument("job", metavar="JOB")
+@job_argument("JOB")
 @target_options
 def command(job: str, target: Target) -> int:
     """Cancel a job.

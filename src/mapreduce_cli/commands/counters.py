@@ -8,6 +8,7 @@ import click
 
 from mapreduce.errors import UsageError
 from mapreduce_cli.cluster.options import Target, target_options
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import Named, OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
 from mapreduce_cli.tables import Column, format_option, render
 from mapreduce_cli.units import format_count
@@ -21,7 +22,7 @@ Examples:
   mr counters wordcount -n team-a
   mr counters 3 -o json""",
 )
-@click.argument("job", metavar="JOB|OUT")
+@job_argument()
 @target_options
 @format_option
 def command(job: str, target: Target, format_: str) -> int:

@@ -14,6 +14,7 @@ import click
 
 from mapreduce.errors import UsageError
 from mapreduce_cli.cluster.options import Target, target_options
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ Examples:
 In a cluster the coordinator sends the parts; when it is gone, or the job, a short-lived pod that mounts the claim
 read-only does, and is removed at the end.""",
 )
-@click.argument("job", metavar="JOB|OUT")
+@job_argument()
 @click.option("-o", "--output", "into", metavar="FILE|FOLDER/", help="Where to; a folder gets the parts.  [stdout]")
 @click.option(
     "--top", "top_count", type=click.IntRange(1), metavar="N", help="Only the N records with the greatest values."

@@ -10,6 +10,7 @@ import click
 
 from mapreduce.errors import UsageError
 from mapreduce_cli.cluster.options import Target, target_options
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Examples:
 \b
 Each attempt's output is under a heading `==> map-3/attempt-2 <==`; of a very long one the middle is left out.""",
 )
-@click.argument("job", metavar="JOB|OUT")
+@job_argument()
 @click.option("--task", metavar="TASK", help="Only this task, such as map-3 or reduce-0.")
 @click.option("--coordinator-pod", is_flag=True, help="What the coordinator's own container says (clusters).")
 @click.option("--worker", metavar="POD", help="What a worker's containers say (clusters).")

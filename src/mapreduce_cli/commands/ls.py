@@ -10,6 +10,7 @@ from mapreduce.errors import UsageError
 from mapreduce.protocol.messages import JobStatus, TaskCounts
 from mapreduce_cli.cluster.options import Target, target_options
 from mapreduce_cli.connect import find
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import OfCluster, jobs_of, means_cluster, resolve
 from mapreduce_cli.tables import Column, format_option, render
 from mapreduce_cli.units import format_duration, format_size
@@ -25,7 +26,7 @@ Examples:
   mr ls -n team-a -o name | xargs -n1 mr wait -n team-a
   mr ls -o json --dir state/ | jq '.[] | select(.state == "Failed") | .message'""",
 )
-@click.argument("name", metavar="[JOB]", required=False)
+@job_argument("[JOB]", name="name", required=False)
 @target_options
 @click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Jobs of all namespaces of the cluster.")
 @format_option

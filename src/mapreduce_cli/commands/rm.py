@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mapreduce_cli.cluster.options import Target, cluster_options
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import in_cluster
 from mapreduce_cli.options import duration
 
@@ -19,7 +20,7 @@ Examples:
 \b
 Pods, log and intermediate runs go; the output stays. A job that runs is ended.""",
 )
-@click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
+@job_argument("JOB...", name="jobs", nargs=-1, required=True)
 @cluster_options
 @click.option("--wait", "wait_s", type=duration, metavar="TIME", help="Wait so long until they are gone.  [not at all]")
 def command(jobs: tuple[str, ...], target: Target, wait_s: int | None) -> int:

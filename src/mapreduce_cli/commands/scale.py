@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mapreduce_cli.cluster.options import Target, cluster_options
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import in_cluster
 
 
@@ -17,7 +18,7 @@ Examples:
 \b
 Workers that go hand back what they hold; nothing committed is lost, and the result does not change.""",
 )
-@click.argument("job", metavar="JOB")
+@job_argument("JOB")
 @click.option("--workers", type=click.IntRange(0, 10_000), metavar="N", required=True, help="How many workers.")
 @cluster_options
 def command(job: str, workers: int, target: Target) -> int:

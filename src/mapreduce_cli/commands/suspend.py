@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mapreduce_cli.cluster.options import Target, cluster_options
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import in_cluster
 
 
@@ -17,7 +18,7 @@ Examples:
 \b
 It sets spec.suspend, as `kubectl patch` would. Nothing committed is redone after `mr resume`.""",
 )
-@click.argument("job", metavar="JOB")
+@job_argument("JOB")
 @cluster_options
 def command(job: str, target: Target) -> int:
     """Suspend a job of a cluster: its pods end, its work stays.
@@ -33,7 +34,7 @@ def command(job: str, target: Target) -> int:
 Examples:
   mr resume wordcount -n team-a""",
 )
-@click.argument("job", metavar="JOB")
+@job_argument("JOB")
 @cluster_options
 def resume_command(job: str, target: Target) -> int:
     """Go on with a suspended job of a cluster.

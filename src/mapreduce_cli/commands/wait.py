@@ -9,6 +9,7 @@ import click
 from mapreduce.errors import Unreachable, UsageError
 from mapreduce_cli.cluster.options import Target, target_options
 from mapreduce_cli.connect import Found
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import Named, OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
 from mapreduce_cli.options import duration
 
@@ -24,7 +25,7 @@ Examples:
 \b
 Exit codes: 0 complete, 1 failed, cancelled or not ended in time, 3 coordinator or cluster unreachable.""",
 )
-@click.argument("job", metavar="JOB|OUT")
+@job_argument()
 @target_options
 @click.option("--timeout", type=duration, metavar="TIME", help="Wait no longer than this.  [for ever]")
 def command(job: str, target: Target, timeout: int | None) -> int:

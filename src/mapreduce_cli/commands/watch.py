@@ -6,6 +6,7 @@ import click
 
 from mapreduce_cli.cluster.options import Target, target_options
 from mapreduce_cli.commands.wait import wait_for_resolved
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import resolve
 
 
@@ -19,7 +20,7 @@ Examples:
 \b
 Ctrl-C ends the watching, not the job. Exit codes as for `mr wait`.""",
 )
-@click.argument("job", metavar="JOB|OUT")
+@job_argument()
 @target_options
 def command(job: str, target: Target) -> int:
     """Watch a job until it has ended.

@@ -9,6 +9,7 @@ import click
 
 from mapreduce.errors import UsageError
 from mapreduce_cli.cluster.options import Target, target_options
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import Named, OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Examples:
 \b
 Failures are grouped by their cause. The exit code is 0 whatever the answer is.""",
 )
-@click.argument("job", metavar="JOB|OUT")
+@job_argument()
 @click.option("-o", "--output", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print.")
 @target_options
 def command(job: str, format_: str, target: Target) -> int:
