@@ -92,8 +92,12 @@ class Observer:
             or (memory.looked_s > float("-inf") and time.monotonic() - memory.looked_s >= self._settings.resync_s)
         )
         found: Snapshot | None = None
+        if is_new:
+            memory.looked_s = time.monotonic()  # nothing is there yet, and if it is, making it will tell
         if is_due:
             found = await self._look(job, memory)
+        elif is_new:
+            memory.looked_s = time.monotonic()  # there is nothing yet; from now on it is looked for as for any other
         children = self._watches.children(job, frozenset(memory.others))
         is_started = job.status.start_time is not None or any(kind == "ConfigMap" for kind, _ in memory.others)
         needs_manifests = (

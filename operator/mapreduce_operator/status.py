@@ -18,6 +18,8 @@ from mapreduce_operator.naming import selector_text
 from mapreduce_operator.planning.observed import Observed
 from mapreduce_operator.planning.verdict import Verdict
 from mapreduce_operator.statusmodel import (
+    MAX_COUNT,
+    MAX_COUNTER,
     MAX_COUNTER_NAME_CHARS,
     MAX_COUNTERS,
     MAX_FAILURE_MESSAGE_CHARS,
@@ -94,7 +96,8 @@ def _counted(seen: Observed, before: JobStatus) -> JobStatus:
             records=progress.output_records,
         ),
         counters={
-            cut(name, MAX_COUNTER_NAME_CHARS): count for name, count in sorted(progress.counters.items())[:MAX_COUNTERS]
+            cut(name, MAX_COUNTER_NAME_CHARS): max(-MAX_COUNT, min(count, MAX_COUNT))
+            for name, count in sorted(progress.counters.items())[:MAX_COUNTERS]
         },
         failures=tuple(_failure(sample) for sample in progress.failures[-MAX_FAILURES:]),
     )

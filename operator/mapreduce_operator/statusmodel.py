@@ -25,6 +25,10 @@ MAX_TRACEBACK_CHARS: Final = 1_024
 MAX_RECORD_CHARS: Final = 256
 MAX_COUNTERS: Final = 50
 MAX_COUNTER_NAME_CHARS: Final = 128
+#: The API server compares bounds as floats: 2**63 - 1 would become 2**63, which overflows and refuses everything.
+MAX_COUNTER: Final = 1 << 53
+MAX_COUNT: Final = 1 << 53
+"""Of a counter: the API server's schemas compare bounds as floats, and take 2**63 - 1 for a negative number."""
 
 #: RFC 3339 in UTC, without fractions of a second, as metav1.Time.
 Time = Annotated[str, Meta(max_length=32, extra_json_schema={"format": "date-time"})]
@@ -164,7 +168,7 @@ class JobStatus(_Status, frozen=True):
     counters: Annotated[
         dict[
             Annotated[str, Meta(max_length=MAX_COUNTER_NAME_CHARS)],
-            Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)],
+            Annotated[int, Meta(ge=-MAX_COUNT, le=MAX_COUNT)],
         ],
         Meta(max_length=MAX_COUNTERS, description="The job's own counters, the first fifty by name."),
     ] = {}
