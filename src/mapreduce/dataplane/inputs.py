@@ -18,13 +18,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from mapreduce.dataplane import documents
-from mapreduce.dataplane.splits import InputFile
+from mapreduce.dataplane.splits import COMPRESSED_SUFFIXES, InputFile
 from mapreduce.errors import InvalidInput
 from mapreduce.model import Input
 
-#: Extensions of compressed files that the readers open by themselves.
-COMPRESSED_SUFFIXES: Final = (".gz", ".zst")
 _OTHER_COMPRESSION: Final = (".bz2", ".xz", ".lzma", ".lz4", ".zip", ".7z", ".Z", ".br", ".snappy", ".tar", ".tgz")
 _SKIPPED: Final = (".", "_")
 _MAX_PATH_CHARS: Final = 4_096
@@ -38,13 +35,13 @@ _KINDS: Final = {
 
 
 def list_input(
-    source: Input, *, headers: Mapping[str, str] = _NO_HEADERS, patience_s: float = documents.PATIENCE_S
+    source: Input, *, headers: Mapping[str, str] = _NO_HEADERS, patience_s: float | None = None
 ) -> list[InputFile]:
     """All files of one input. Raises `InvalidInput` for what is missing, unreadable or no plain file.
 
-    `headers` are sent for one behind a URL, whose server may take `patience_s` to answer.
+    `headers` are sent for one behind a URL, whose server may take `patience_s` to answer; None: not long.
     """
-    if documents.is_url(source.uri):
+    if source.uri[:8].lower().startswith(("http://", "https://")):
         return [_document(source, headers, patience_s)]
     top = _local_path(source.uri)
     try:
@@ -56,7 +53,9 @@ def list_input(
     return files
 
 
-def _document(source: Input, headers: Mapping[str, str], patience_s: float) -> InputFile:
+def _document(source: Input, headers: Mapping[str, str], patience_s: float | None) -> InputFile:
+    from mapreduce.dataplane import documents  # slow to import, and few inputs are behind URLs
+
     name = urlsplit(source.uri).path
     _check_name(source.uri, source)
     if (
@@ -64,6 +63,7 @@ def _document(source: Input, headers: Mapping[str, str], patience_s: float) -> I
         and name != source.uri.partition("://")[2][-len(name) :]
     ):
         raise InvalidInput(source.uri, "is packed, and what follows its name hides that.", "Name it without a query.")
+    patience_s = documents.PATIENCE_S if patience_s is None else patience_s
     found = documents.look_at(source.uri, headers, patience_s=patience_s)
     return InputFile(
         path=source.uri,

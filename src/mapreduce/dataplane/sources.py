@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from mapreduce.dataplane.decompression import decompressed
-from mapreduce.dataplane.inputs import COMPRESSED_SUFFIXES
+from mapreduce.dataplane.splits import COMPRESSED_SUFFIXES
 from mapreduce.errors import TaskFailed
 from mapreduce.protocol.messages import FileRange
 

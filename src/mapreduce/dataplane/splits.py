@@ -19,6 +19,9 @@ from mapreduce.protocol.messages import FileRange, Split
 
 MAX_FILES_PER_SPLIT: Final = 1_000
 
+#: Extensions of compressed files that the readers open by themselves.
+COMPRESSED_SUFFIXES: Final = (".gz", ".zst")
+
 _CUTTABLE: Final = frozenset({"lines", "jsonl"})
 
 
