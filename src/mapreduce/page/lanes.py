@@ -2,8 +2,8 @@
 
 The log says when a lease was granted and when its end was logged. Workers hold attempts that they have not begun, and
 hand in several at once; but each says how long it ran. So those that ended together are laid one behind the other,
-backwards from that moment, each in the slot that has most room; nothing begins before its grant, if it can be helped,
-nor before what was in the slot before it.
+backwards from that moment, each in the slot where it leaves the least room; nothing begins before the end of what was
+in the slot before it.
 """
 
 from __future__ import annotations
@@ -57,6 +57,18 @@ def _of_worker(log: AttemptLog, rows: list[int], slot_count: int, now_at: float)
     return boxes
 
 
+def _best_lane(free_at: list[float], ends: list[float], run_s: float) -> int:
+    """The slot in which an attempt leaves the least room, or the one with most room if it fits in none."""
+    best, least_s, roomiest, most_s = -1, float("inf"), 0, float("-inf")
+    for lane, begun_at in enumerate(free_at):
+        room_s = ends[lane] - begun_at
+        if room_s > most_s:
+            roomiest, most_s = lane, room_s
+        if 0 <= room_s - run_s < least_s:
+            best, least_s = lane, room_s - run_s
+    return roomiest if best < 0 else best
+
+
 def _ran(log: AttemptLog, row: int) -> bool:
     """Attempts that were given back or lost without a word of how long they ran may never have begun."""
     return log.end[row] not in {AttemptEnd.RUNNING, AttemptEnd.RELEASED} or log.run_s[row] > 0
@@ -67,9 +79,9 @@ def _lay(log: AttemptLog, rows: list[int], free_at: list[float], end_at: float) 
     ends = [end_at] * len(free_at)
     boxes = []
     for row in reversed(rows):
-        lane = max(range(len(free_at)), key=lambda number: (ends[number] - free_at[number], -number))
-        stop_at = max(ends[lane], free_at[lane])
         run_s = log.run_s[row] or end_at - log.start_at[row]
+        lane = _best_lane(free_at, ends, run_s)
+        stop_at = max(ends[lane], free_at[lane])
         start_at = min(stop_at, max(stop_at - run_s, free_at[lane]))
         ends[lane] = start_at
         boxes.append(Box(row, lane, start_at, stop_at))

@@ -67,7 +67,6 @@ class Attempts {
       this.kind[row] = kind[at]; this.index[row] = index[at]; this.number[row] = number[at];
       this.worker[row] = worker[at]; this.startAt[row] = startAt[at]; this.endAt[row] = endAt[at];
       this.end[row] = end[at]; this.run[row] = run[at];
-      if (row >= known) this.markBackup(row);
       if (end[at] !== RUNNING) ended.push(row);
     }
     return ended;
@@ -89,14 +88,16 @@ class Attempts {
     return ended;
   }
 
-  // An attempt that was granted while another one of its task was running.
-  markBackup(row) {
-    const task = this.kind[row] * 4294967296 + this.index[row], before = this.newest.get(task);
-    if (before !== undefined && before < row) {
-      const endedAt = this.end[before] === RUNNING ? Infinity : this.endAt[before];
-      this.isBackup[row] = endedAt > this.startAt[row] + 0.001 ? 1 : 0;
+  // Attempts that were granted while another one of their task was running; once it is known how those have ended.
+  markBackups(first, end) {
+    for (let row = first; row < end; row += 1) {
+      const task = this.kind[row] * 4294967296 + this.index[row], before = this.newest.get(task);
+      if (before !== undefined && before < row) {
+        const endedAt = this.end[before] === RUNNING ? Infinity : this.endAt[before];
+        this.isBackup[row] = endedAt > this.startAt[row] + 0.001 ? 1 : 0;
+      }
+      this.newest.set(task, row);
     }
-    this.newest.set(task, row);
   }
 
   task(row) { return `${this.kind[row] ? "reduce" : "map"}-${this.index[row]}`; }

@@ -22,6 +22,11 @@ function fill(node, ...children) {
 
 function say(node, text) { if (node.textContent !== text) node.textContent = text; }
 
+// Text in which `words` between backticks are commands.
+function withCode(text) {
+  return text.split("`").map((piece, at) => (at % 2 ? element("code", {}, piece) : piece));
+}
+
 function table(titles, rows) {
   const head = element("tr", {}, ...titles.map(([text, kind]) => element("th", { class: kind || "", scope: "col" }, text)));
   return element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));

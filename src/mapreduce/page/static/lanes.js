@@ -45,10 +45,8 @@ class Lanes {
   lay(worker, rows, endAt) {
     const a = this.attempts, free = worker.free, ends = new Float64Array(free.length).fill(endAt);
     for (let at = rows.length - 1; at >= 0; at -= 1) {
-      const row = rows[at];
-      let lane = 0;
-      for (let other = 1; other < free.length; other += 1) if (ends[other] - free[other] > ends[lane] - free[lane]) lane = other;
-      const stop = Math.max(ends[lane], free[lane]), ranFor = a.run[row] || endAt - a.startAt[row];
+      const row = rows[at], ranFor = a.run[row] || endAt - a.startAt[row], lane = bestLane(free, ends, ranFor);
+      const stop = Math.max(ends[lane], free[lane]);
       const start = Math.min(stop, Math.max(stop - ranFor, free[lane]));
       ends[lane] = start;
       this.add(row, lane, start, stop);
@@ -85,6 +83,17 @@ class Lanes {
     }
     return boxes;
   }
+}
+
+// The slot in which an attempt leaves the least room, or the one with most room if it fits in none.
+function bestLane(free, ends, ranFor) {
+  let best = -1, least = Infinity, roomiest = 0;
+  for (let lane = 0; lane < free.length; lane += 1) {
+    const room = ends[lane] - free[lane], left = room - ranFor;
+    if (left >= 0 && left < least) { best = lane; least = left; }
+    if (room > ends[roomiest] - free[roomiest]) roomiest = lane;
+  }
+  return best < 0 ? roomiest : best;
 }
 
 // Busy seconds of each kind by lane and column, for more boxes than can be drawn; none is left out.

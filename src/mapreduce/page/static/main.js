@@ -28,6 +28,7 @@ class Model {
   settle() {
     const ended = [];
     for (let row = 0; row < this.attempts.length; row += 1) if (this.attempts.end[row] !== RUNNING) ended.push(row);
+    this.attempts.markBackups(0, this.attempts.length);
     this.lanes.granted(0, this.attempts.length);
     this.lanes.ended(ended);
     this.count(ended);
@@ -41,6 +42,7 @@ class Model {
     if (frame.new) ended.push(...this.attempts.take(frame.new));
     this.lanes.granted(before, this.attempts.length);
     if (frame.ended) ended.push(...this.attempts.takeEnded(frame.ended));
+    this.attempts.markBackups(before, this.attempts.length);
     this.lanes.ended(ended);
     this.count(ended);
     this.onChange();

@@ -11,7 +11,7 @@ function showHead(model) {
   const told = model.isLive() || status.finished_at ? `${head.sentence}.` : `When last heard: ${head.sentence}.`;
   say(byId("sentence"), told);
   byId("fix").hidden = !head.fix;
-  say(byId("fix"), head.fix || "");
+  fill(byId("fix"), ...withCode(head.fix || ""));
   const begun = status.started_at || status.submitted_at;
   const parts = [begun ? `begun ${clockText(begun)}` : "", begun ? `elapsed ${durationText((ended || model.now()) - begun)}` : ""];
   const left = ended ? 0 : model.estimate();
@@ -121,16 +121,18 @@ function agoText(seconds) { return seconds < 1 ? "now" : `${durationText(seconds
 
 const STEPS = { compute: ["map", "reduce", "combine"], read: ["read", "decode", "parse"], shuffle: ["fetch", "spill", "merge", "sort"], write: ["write", "sync"] };
 
-function sharesOf(steps, roomSeconds) {
+// `busySeconds` is what its attempts ran, those that failed or were lost too; only of committed ones the steps are known.
+function sharesOf(steps, busySeconds, roomSeconds) {
   const shares = {};
   let known = 0;
   for (const [name, members] of Object.entries(STEPS)) {
     shares[name] = members.reduce((sum, step) => sum + (steps[step] || 0), 0);
     known += shares[name];
   }
-  const room = Math.max(roomSeconds, known);
-  for (const name of Object.keys(STEPS)) shares[name] = room > 0 ? shares[name] / room : 0;
-  shares.wait = room > 0 ? Math.max(0, 1 - known / room) : 0;
+  shares.other = Math.max(0, busySeconds - known);
+  const all = Math.max(roomSeconds, known + shares.other);
+  for (const name of Object.keys(shares)) shares[name] = all > 0 ? shares[name] / all : 0;
+  shares.waiting = all > 0 ? Math.max(0, 1 - (known + Math.max(0, busySeconds - known)) / all) : 0;
   return shares;
 }
 
@@ -140,21 +142,21 @@ function showWorkers(model) {
     const lane = model.lanes.workers.get(worker.number), isHere = worker.is_here !== false;
     const until = model.status.finished_at || (isHere ? model.now() : lane ? Math.max(...lane.free) : 0);
     const room = lane && Number.isFinite(lane.firstAt) ? Math.max(0, until - lane.firstAt) * worker.slots : 0;
-    const shares = sharesOf(worker.step_s || {}, room), counts = model.countsOf(worker.number);
+    const shares = sharesOf(worker.step_s || {}, lane ? lane.busy : 0, room), counts = model.countsOf(worker.number);
     const bar = element("span", { class: "share", role: "img", "aria-label": shareText(shares) }), percent = (share) => `${Math.round(share * 100)} %`;
-    for (const name of Object.keys(STEPS)) {
+    for (const name of [...Object.keys(STEPS), "other"]) {
       const piece = element("i", { class: name });
       piece.style.width = `${shares[name] * 100}%`;
       bar.append(piece);
     }
     bar.title = shareText(shares);
     rows.push(cells([[worker.name], [String(worker.slots), "number"], [countText(counts.committed), "number"], [countText(counts.failed), "number"], [bar],
-      [room ? `${percent(shares.compute)} / ${percent(shares.read)} / ${percent(shares.shuffle)} / ${percent(shares.write)} / ${percent(shares.wait)}` : "–"],
+      [room ? `${percent(shares.compute)} / ${percent(shares.read)} / ${percent(shares.shuffle)} / ${percent(shares.write)} / ${percent(shares.other)} / ${percent(shares.waiting)}` : "–"],
       [isHere ? (model.status.finished_at ? "–" : agoText(worker.silent_s || 0)) : "gone", "number"]], isHere ? "" : "gone"));
   }
   const place = byId("workers");
   if (!rows.length) { fill(place, element("p", { class: "quiet" }, "No worker has come yet.")); return; }
-  place.replaceChildren(table([["worker"], ["slots", "number"], ["committed", "number"], ["failed", "number"], ["where its time went"], ["compute / read / shuffle / write / waiting"], ["last heard", "number"]], rows));
+  place.replaceChildren(table([["worker"], ["slots", "number"], ["committed", "number"], ["failed", "number"], ["where its time went"], ["compute / read / shuffle / write / other / waiting"], ["last heard", "number"]], rows));
 }
 
 function shareText(shares) {

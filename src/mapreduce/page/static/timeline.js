@@ -1,7 +1,7 @@
 // The timeline: a row for each worker slot, a box for each attempt; binned when there are more than can be told apart.
 
-const MOST_BOXES = 10000;
-const GUTTER = 152, AXIS = 22;
+const MOST_BOXES = 10000, BIN_STEPS = 6;
+const GUTTER = 152, AXIS = 25;
 
 class Timeline {
   constructor(model) {
@@ -87,7 +87,7 @@ class Timeline {
       context.strokeStyle = colour.line;
       context.beginPath(); context.moveTo(x, AXIS - 4); context.lineTo(x, bottom); context.stroke();
       context.fillStyle = colour.quiet; context.textAlign = x > width - 30 ? "right" : "center";
-      context.fillText(axisText(mark * step, step), x, 9);
+      context.fillText(axisText(mark * step, step), x, 12);
     }
     context.textAlign = "left";
     let free = 0;
@@ -113,15 +113,24 @@ class Timeline {
     const gap = layout.height > 7 ? 1.5 : layout.height > 3 ? 1 : 0;
     for (let lane = 0; lane < layout.count; lane += 1) {
       const y = AXIS + lane * layout.height + gap / 2, h = layout.height - gap;
+      // Neighbours that look alike are one rectangle: a hundred thousand of them would take longer than all the rest.
+      let first = 0, look = 0;
+      for (let column = 0; column <= columns; column += 1) {
+        const at = lane * columns + column, busy = column < columns ? bins.map[at] + bins.reduce[at] : 0;
+        const steps = busy ? Math.max(1, Math.round(Math.min(1, busy) * BIN_STEPS)) : 0;
+        const next = steps && bins.reduce[at] > bins.map[at] ? -steps : steps;
+        if (next === look) continue;
+        if (look) {
+          const tall = Math.max(1, h * Math.abs(look) / BIN_STEPS), kind = look < 0 ? "reduce" : "map";
+          if (tall < h) { context.fillStyle = colour[`${kind}-soft`]; context.fillRect(GUTTER + first, y, column - first, h); }
+          context.fillStyle = colour[kind];
+          context.fillRect(GUTTER + first, y + h - tall, column - first, tall);
+        }
+        first = column; look = next;
+      }
+      context.fillStyle = colour.bad;
       for (let column = 0; column < columns; column += 1) {
-        const at = lane * columns + column, busy = bins.map[at] + bins.reduce[at];
-        if (!busy) continue;
-        const isReduce = bins.reduce[at] > bins.map[at], share = Math.min(1, busy), tall = Math.max(1, h * share);
-        context.fillStyle = isReduce ? colour["reduce-soft"] : colour["map-soft"];
-        context.fillRect(GUTTER + column, y, 1, h);
-        context.fillStyle = isReduce ? colour.reduce : colour.map;
-        context.fillRect(GUTTER + column, y + h - tall, 1, tall);
-        if (bins.failed[at]) { context.fillStyle = colour.bad; context.fillRect(GUTTER + column - 0.5, y, 2, Math.max(2, h / 3)); }
+        if (bins.failed[lane * columns + column]) context.fillRect(GUTTER + column - 0.5, y, 2, Math.max(2, h / 3));
       }
     }
   }
