@@ -19,7 +19,6 @@ from mapreduce_operator.planning.observed import Observed
 from mapreduce_operator.planning.verdict import Verdict
 from mapreduce_operator.statusmodel import (
     MAX_COUNT,
-    MAX_COUNTER,
     MAX_COUNTER_NAME_CHARS,
     MAX_COUNTERS,
     MAX_FAILURE_MESSAGE_CHARS,

@@ -26,7 +26,6 @@ MAX_RECORD_CHARS: Final = 256
 MAX_COUNTERS: Final = 50
 MAX_COUNTER_NAME_CHARS: Final = 128
 #: The API server compares bounds as floats: 2**63 - 1 would become 2**63, which overflows and refuses everything.
-MAX_COUNTER: Final = 1 << 53
 MAX_COUNT: Final = 1 << 53
 """Of a counter: the API server's schemas compare bounds as floats, and take 2**63 - 1 for a negative number."""
 
