@@ -12,7 +12,7 @@ import pytest
 from mapreduce_cli.main import COMMANDS, cli
 from tests.support.pages import anchors, make_targets, mr_lines, without_fences
 from tests.support.tree import ROOT, tracked_files
-from tools import draw_crd, draw_defaults, draw_states
+from tools import draw_cli, draw_crd, draw_defaults, draw_states
 
 README = ROOT / "README.md"
 PAGES = [pytest.param(path, id=str(path.relative_to(ROOT))) for path in tracked_files(".md")]
@@ -26,6 +26,10 @@ def test_the_page_of_states_is_what_the_tables_say() -> None:
 
 def test_the_page_of_the_resource_is_what_the_code_says() -> None:
     assert draw_crd.PAGE.read_text(encoding="utf-8") == draw_crd.render()
+
+
+def test_the_page_of_commands_is_what_their_help_says() -> None:
+    assert draw_cli.PAGE.read_text(encoding="utf-8") == draw_cli.render()
 
 
 def test_the_readmes_table_of_defaults_is_what_the_model_says() -> None:
