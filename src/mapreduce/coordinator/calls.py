@@ -198,4 +198,4 @@ async def readyz(context: Context, _: Caller, __: NoParameters, ___: NoBody) -> 
 
 async def openapi(context: Context, _: Caller, __: NoParameters, ___: NoBody) -> Answer:
     """Describe this protocol."""
-    return Bytes(context.openapi, JSON_TYPE)
+    return Bytes(context.openapi(), JSON_TYPE)

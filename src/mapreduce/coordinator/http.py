@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import ipaddress
 import logging
 import socket
@@ -25,7 +26,6 @@ from mapreduce.coordinator.connections import CappedServer
 from mapreduce.coordinator.downloads import send_file
 from mapreduce.coordinator.events import send_events
 from mapreduce.coordinator.limits import HttpSettings, read_body, refuse_encoded
-from mapreduce.coordinator.openapi import openapi_document
 from mapreduce.coordinator.port import CoordinatorService
 from mapreduce.coordinator.refusals import Refused, bad_request, forbidden, internal, not_ready
 from mapreduce.coordinator.replies import AS_IT_IS, Answer, Bytes, Events, Part, error_response, simple_response
@@ -77,7 +77,7 @@ class Edge:
         self._context: Final = Context(
             service=service,
             session_of=self._session_of,
-            openapi=wire.encode(openapi_document(ROUTES)),
+            openapi=_openapi,
             tickets=self.tickets,
             page_token=lambda: make_page_token(tokens.read, now_at()),
             has_page=has_page,
@@ -272,6 +272,14 @@ async def serve(app: Edge, host: str, port: int) -> tuple[EdgeRunner, int]:
     await runner.setup()
     await web.SockSite(runner, listening, backlog=1_024).start()
     return runner, bound_port
+
+
+@functools.cache
+def _openapi() -> bytes:
+    """The protocol's description; made when somebody asks, for it takes longer than all else of a start."""
+    from mapreduce.coordinator.openapi import openapi_document
+
+    return wire.encode(openapi_document(ROUTES))
 
 
 def _loopback_hosts(port: int) -> frozenset[str]:

@@ -56,7 +56,7 @@ class Context:
     service: CoordinatorService
     session_of: Callable[[str], str]
     """Makes the session token of a worker, for the present epoch."""
-    openapi: bytes
+    openapi: Callable[[], bytes]
     """The protocol's description, as JSON."""
     tickets: Tickets
     page_token: Callable[[], str]
