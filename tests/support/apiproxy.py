@@ -66,19 +66,24 @@ class ApiProxy:
         self._upstream, self._ca, self._serving, self._keeps_bodies = upstream, upstream_ca, serving, keeps_bodies
         self._rules: list[Rule] = []
         self._watches: set[_Watch] = set()
+        self._is_ill = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="api-proxy")
 
     # ------------------------------------------------------------------------------------------------- for the test
     def befall(self, fault: Fault, verb: str = "", resource: str = "", **where: Any) -> Rule:
         """From now on this becomes of the next call that matches; `where` are further fields of `Rule`."""
+        self._is_ill = True
         rule = Rule(fault, verb, resource, **where)
         self._rules.append(rule)
         return rule
 
     def heal(self) -> None:
-        """No more faults for new calls. Watches that were struck dumb stay so."""
+        """No more faults for new calls; watches that may be dumb or deaf are ended."""
         self._rules.clear()
+        if self._is_ill:
+            self.order_watches(Reset())
+        self._is_ill = False
 
     def watches(self, resource: str = "") -> list[Call]:
         """The watches that are open."""
@@ -86,6 +91,7 @@ class ApiProxy:
 
     def order_watches(self, order: Silence | Expire | Reset, resource: str = "") -> int:
         """Does this to all watches that are open; how many there were."""
+        self._is_ill = True
         return asyncio.run_coroutine_threadsafe(self._order(order, resource), self._loop).result(_PATIENCE_S)
 
     def changes(self, since: int = 0) -> list[Call]:
@@ -200,6 +206,7 @@ class ApiProxy:
         try:
             while True:
                 line = asyncio.ensure_future(lines.fetch())
+                line.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may come to ask
                 await asyncio.wait({line, ordered}, return_when=asyncio.FIRST_COMPLETED)
                 if ordered.done():
                     line.cancel()

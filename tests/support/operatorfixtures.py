@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from cluster.controlplane import ControlPlane
-from tests.support.apicalls import Reset
 from tests.support.apiproxy import ApiProxy, api_proxy, write_kubeconfig
 from tests.support.coordinatorstandin import StandIn, stand_in
 from tests.support.kubeapi import KubeApi
@@ -64,7 +63,6 @@ def operator(session_operator: OperatorProcess, proxy: ApiProxy) -> Iterator[Ope
         session_operator.start()
     yield session_operator
     proxy.heal()
-    proxy.order_watches(Reset())
     if session_operator.is_running:
         session_operator.resume()
 

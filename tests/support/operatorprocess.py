@@ -65,7 +65,7 @@ class OperatorProcess:
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "kopf", "run", "-m", "mapreduce_operator.handlers"],
+                [sys.executable, "-m", "kopf", "run", "-m", "mapreduce_operator.handlers", "--all-namespaces"],
                 env={**inherited, **own, **SHORT_WAITS, **self.environment},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
