@@ -92,6 +92,8 @@ def in_pod(spec: JobSpec, root: str = POD_ROOT) -> JobSpec:
             raise InvalidJobSpec(field, f"{uri!r} is no place that a cluster's pods can see.", f"Write {kinds}.")
         if found.scheme != "pvc" and not is_place:
             raise InvalidJobSpec(field, f"{uri!r} is a ConfigMap.", "Write pvc://CLAIM/PATH.")
+        if not found.rest and not is_place:
+            raise InvalidJobSpec(field, f"{uri!r} is a whole claim.", "Write pvc://CLAIM/PATH.")
     return _resolved(spec, lambda field, uri: pod_path(field, uri, root))
 
 

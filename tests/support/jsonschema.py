@@ -43,7 +43,8 @@ def problems(value: Any, schema: Mapping[str, Any], components: Mapping[str, Any
         case list():
             yield from _array_problems(value, schema, components, place)
         case str():
-            if not re.search(schema.get("pattern", ""), value) or len(value) > schema.get("maxLength", len(value)):
+            is_long_enough = schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value))
+            if not is_long_enough or not re.search(schema.get("pattern", ""), value):
                 yield f"{place}: does not fit"
         case int() | float():
             if not schema.get("minimum", value) <= value <= schema.get("maximum", value):
