@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mapreduce_operator.crd.rules import RULES
 from tests.support.crdjobs import CODE, GONE, job
 from tests.support.kubeapi import ApiRefused, KubeApi, path_of
 
@@ -220,12 +221,21 @@ BAD: list[tuple[str, list[tuple[str, object]], str, str]] = [
 def test_a_bad_job_is_refused_in_words_that_name_the_field(
     api: KubeApi, namespace_of_all: str, changes: list[tuple[str, object]], field: str, said: str
 ) -> None:
+    refusal = _refusal(api, namespace_of_all, changes)
+    assert field in refusal
+    assert said in refusal
+
+
+def test_every_rule_of_the_definition_is_broken_by_one_of_these_jobs(api: KubeApi, namespace_of_all: str) -> None:
+    told = " ".join(_refusal(api, namespace_of_all, changes) for _, changes, *_ in BAD)
+    rules = [rule for rules in RULES.values() for rule in rules]
+    assert [rule.message for rule in rules if rule.message not in told and not rule.shows] == []
+
+
+def _refusal(api: KubeApi, namespace: str, changes: list[tuple[str, object]]) -> str:
     with pytest.raises(ApiRefused) as caught:
-        api.ask(
-            "POST", f"{path_of('mapreducejobs', namespace_of_all)}?dryRun=All&fieldValidation=Strict", job(*changes)
-        )
-    assert field in caught.value.message
-    assert said in caught.value.message
+        api.ask("POST", f"{path_of('mapreducejobs', namespace)}?dryRun=All&fieldValidation=Strict", job(*changes))
+    return caught.value.message
 
 
 @pytest.fixture(scope="module")
