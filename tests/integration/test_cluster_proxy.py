@@ -124,7 +124,7 @@ def test_why_asks_the_coordinator_when_the_operator_knows_of_nothing_wrong(
 ) -> None:
     done.put_into(person, COMPLETE)
     assert re.match(r"wc: Complete in .*\.\n", person.mr("why", "wc", "-n", "team-a").out)
-    waiting.put_into(person, {"state": "Mapping", "conditions": COMPLETE["conditions"][:1]})  # type: ignore[index]
+    waiting.put_into(person, {"state": "Mapping", "conditions": COMPLETE["conditions"][:1]})
     until(lambda: "no worker is registered" in person.mr("why", "wc", "-n", "team-a").out, "the first three seconds")
 
 

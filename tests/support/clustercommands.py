@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mapreduce.protocol.messages import JobStatus
 from mapreduce_cli import main as cli
+from mapreduce_cli.progress import PlainWatcher
 from tests.support.fakecluster import FakeCluster, fake_cluster
 
 
@@ -38,6 +41,22 @@ class Person:
         return Ran(code, told.out, told.err)
 
 
+def when_watched(monkeypatch: pytest.MonkeyPatch, *actions: Callable[[], object]) -> None:
+    """Do these things, in order, each once a command that follows a job has seen what was before."""
+
+    class Acting(PlainWatcher):
+        def __init__(self) -> None:
+            super().__init__(sys.stderr)
+            self._left = list(actions)
+
+        def progress(self, status: JobStatus) -> None:
+            """The command has seen something."""
+            if self._left:
+                self._left.pop(0)()
+
+    monkeypatch.setattr("mapreduce_cli.cluster.following.make_watcher", Acting)
+
+
 def condition(type_: str, status: str, reason: str, message: str = "") -> dict[str, Any]:
     """A condition as operators write it."""
     return {
@@ -49,7 +68,7 @@ def condition(type_: str, status: str, reason: str, message: str = "") -> dict[s
     }
 
 
-COMPLETE = {
+COMPLETE: dict[str, Any] = {
     "state": "Complete",
     "startTime": "2026-01-02T03:04:06Z",
     "completionTime": "2026-01-02T03:04:48Z",
@@ -67,7 +86,7 @@ COMPLETE = {
     ],
 }
 
-FAILED = {
+FAILED: dict[str, Any] = {
     "state": "Failed",
     "attemptsFailed": 5,
     "conditions": [

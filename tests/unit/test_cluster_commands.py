@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.support.clustercommands import COMPLETE, FAILED, Person, condition, person
+from tests.support.clustercommands import COMPLETE, FAILED, Person, condition, person, when_watched
 from tests.support.fakecluster import JOBS
 
 __all__ = ["person"]
@@ -195,21 +194,19 @@ def test_one_wrong_name_among_several_removes_nothing(person: Person) -> None:
     assert list(person.cluster.objects) == [WC]
 
 
-def test_waiting_ends_when_the_job_does_and_the_exit_code_says_how(person: Person) -> None:
+def test_waiting_ends_when_the_job_does_and_the_exit_code_says_how(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     person.cluster.job("wc", status={"state": "Mapping"})
-    ending = threading.Timer(0.2, lambda: person.cluster.status("wc", **COMPLETE))
-    ending.start()
+    when_watched(monkeypatch, lambda: person.cluster.status("wc", **COMPLETE))
     ran = person.mr("wait", "wc", "-n", "team-a")
-    ending.join()
     assert (ran.code, ran.err) == (0, "mr: job 'wc' is complete, output in pvc://results/wc\n")
 
 
-def test_waiting_for_a_job_that_somebody_deletes_ends(person: Person) -> None:
+def test_waiting_for_a_job_that_somebody_deletes_ends(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     person.cluster.job("wc", status={"state": "Mapping"})
-    ending = threading.Timer(0.2, lambda: person.cluster.remove(WC))
-    ending.start()
+    when_watched(monkeypatch, lambda: person.cluster.remove(WC))
     ran = person.mr("wait", "wc", "-n", "team-a")
-    ending.join()
     assert (ran.code, ran.err) == (1, "mr: job 'wc' was deleted\n")
 
 
@@ -236,18 +233,15 @@ def test_a_failed_job_tells_cause_task_record_traceback_log_and_what_to_type(per
         assert words in ran.err
 
 
-def test_while_waiting_what_keeps_the_job_is_said_once(person: Person) -> None:
+def test_while_waiting_what_keeps_the_job_is_said_once(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = condition("WorkersReady", "False", "QuotaExceeded", "The namespace's quota allows no more pods.")
     person.cluster.job("wc", status={"state": "Starting", "conditions": [stuck]})
-
-    def go_on() -> None:
-        person.cluster.status("wc", message="again")
-        person.cluster.status("wc", **COMPLETE)
-
-    ending = threading.Timer(0.2, go_on)
-    ending.start()
+    when_watched(
+        monkeypatch,
+        lambda: person.cluster.status("wc", message="again"),
+        lambda: person.cluster.status("wc", **COMPLETE),
+    )
     ran = person.mr("watch", "wc", "-n", "team-a")
-    ending.join()
     assert ran.code == 0
     assert ran.err.count("The namespace's quota allows no more pods.") == 1
 

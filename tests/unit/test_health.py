@@ -58,7 +58,7 @@ def test_this_machine_is_looked_at_without_a_cluster(person: Person) -> None:
 
 @pytest.mark.parametrize(("free", "verdict"), [(1 << 29, "bad"), (1 << 40, "ok")])
 def test_a_full_disk_is_bad(free: int, verdict: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(health.shutil, "disk_usage", lambda _: SimpleNamespace(free=free, total=1 << 41))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free, total=1 << 41))
     assert health.check_free("state folder", tmp_path).verdict == verdict
 
 
@@ -129,7 +129,7 @@ def test_another_version_of_the_resource_is_bad_and_of_the_operator_worth_a_note
 
 def test_fields_that_the_clusters_definition_lacks_are_named(person: Person) -> None:
     make_well(person)
-    schema = {"properties": {"spec": {"properties": {"code": {}, "inputs": {}, "output": {}}}}}
+    schema: dict[str, object] = {"properties": {"spec": {"properties": {"code": {}, "inputs": {}, "output": {}}}}}
     versions = [{"name": "v1alpha1", "schema": {"openAPIV3Schema": schema}}]
     person.cluster.put(CRD, {"spec": {"versions": versions}})
     found = findings(person, "-n", "team-a")["CRD's fields"]
