@@ -7,25 +7,19 @@ combinations that only a cluster forbids, and pod templates.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from mapreduce import specerrors
 from mapreduce.errors import InvalidJobSpec, MapReduceError
 from mapreduce.jobspec import check_spec
-from mapreduce.model import Code, JobSpec
+from mapreduce.model import JobSpec
+from mapreduce.volumes import in_pod
 from mapreduce_operator import times
 from mapreduce_operator.manifests import paths, templates
 from mapreduce_operator.naming import Names
 from mapreduce_operator.statusmodel import Condition, JobStatus
-
-_CODE_FIELDS: Final = {
-    "inline": "inline",
-    "config_map_ref": "configMapRef",
-    "module": "module",
-    "volume_path": "volumePath",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +87,9 @@ def decode(raw_spec: dict[str, Any]) -> JobSpec:
         spec = msgspec.convert(raw_spec, JobSpec)
     except msgspec.ValidationError as error:
         raise specerrors.in_words(error, raw_spec, JobSpec, "spec") from None
-    _check_code(spec)
-    check_spec(msgspec.structs.replace(spec, code=Code(inline="#")))
-    _check_sources(spec)
-    for field, volume in (("log", spec.storage.log), ("runs", spec.storage.runs)):
-        if volume.claim_name is not None and volume.claim_template is not None:
-            raise InvalidJobSpec(f"spec.storage.{field}", "has claimName and claimTemplate.", "Give one of them.")
+    check_spec(spec)
+    in_pod(spec)
+    _check_paths(spec)
     templates.check(spec.workers.pod_template, "spec.workers.podTemplate")
     templates.check(spec.coordinator.pod_template, "spec.coordinator.podTemplate")
     return spec
@@ -118,22 +109,11 @@ def _status(raw: dict[str, Any]) -> JobStatus:
         return JobStatus()
 
 
-def _check_code(spec: JobSpec) -> None:
-    given = [shown for field, shown in _CODE_FIELDS.items() if getattr(spec.code, field) is not None]
-    if len(given) != 1:
-        problem = f"has {' and '.join(given)}, but takes one." if given else "is empty."
-        raise InvalidJobSpec("spec.code", problem, f"Give exactly one of {', '.join(_CODE_FIELDS.values())}.")
+def _check_paths(spec: JobSpec) -> None:
+    """Paths become parts of mounts, where the kubelet takes less than a file system does."""
+    for index, source in enumerate(spec.inputs):
+        if source.uri:
+            paths.check_input(source.uri, f"spec.inputs[{index}].uri")
     if spec.code.volume_path is not None:
         paths.claim_path(spec.code.volume_path, "spec.code.volumePath")
-
-
-def _check_sources(spec: JobSpec) -> None:
-    for index, source in enumerate(spec.inputs):
-        field = f"spec.inputs[{index}]"
-        if (source.inline is not None) == bool(source.uri):
-            raise InvalidJobSpec(field, "takes exactly one of uri and inline.", "Give one of them.")
-        if source.uri:
-            paths.check_input(source.uri, f"{field}.uri")
-        if source.secret_ref is not None and not source.uri.startswith(("http://", "https://")):
-            raise InvalidJobSpec(f"{field}.secretRef", "goes with http and https inputs only.", "Leave it out.")
     paths.claim_path(spec.output.uri, "spec.output.uri")

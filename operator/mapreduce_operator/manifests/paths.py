@@ -72,7 +72,7 @@ def _place(uri: str, scheme: str, field: str, fix: str) -> Place:
     name, _, rest = uri.removeprefix(scheme).partition("/")
     if not _OBJECT_NAME.fullmatch(name) or len(name) > _MAX_NAME_CHARS:
         raise InvalidJobSpec(field, f"{name[:80]!r} is no name of an object.", fix)
-    rest = rest.strip("/")
+    rest = rest.removesuffix("/")
     steps = rest.split("/") if rest else []
     if any(step in {"", ".", ".."} for step in steps) or any(ord(char) < 32 for char in rest) or "$(" in rest:
         raise InvalidJobSpec(
