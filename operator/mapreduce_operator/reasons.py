@@ -189,6 +189,22 @@ _ALL: Final = (
         "The log is rebuilt from the results that verify, and the rest is done again. Look after the volume.",
     ),
     Reason(
+        "WALRepaired",
+        "A crash cut off the log's last records, none of which was ever acknowledged; they were removed.",
+        "",
+    ),
+    Reason("WALNote", "Reading the log showed something that is worth knowing; nothing is lost.", ""),
+    Reason(
+        "LowSpace",
+        "A volume of the coordinator is nearly full; no further tasks are given out until there is room.",
+        "Enlarge the log's claim, or free space on it; the job goes on by itself.",
+    ),
+    Reason(
+        "SlowDisk",
+        "The log's volume takes long to bring records to the disk, and every commit waits for it.",
+        "Use a faster StorageClass for storage.log.",
+    ),
+    Reason(
         "WALForeign",
         "The log's volume holds the log of another job, or one of a version that this release cannot read.",
         "Give the job a claim of its own in storage.log, or use the release that wrote the log.",
@@ -212,6 +228,16 @@ _ALL: Final = (
         "CoordinatorRestarting",
         "The coordinator ended and is started again; workers keep running meanwhile.",
         "If that repeats, read its log by `kubectl logs --previous`.",
+    ),
+    Reason(
+        "CoordinatorFailed",
+        "The coordinator ended by trouble of its own; it is started again and goes on where it was.",
+        "If that repeats, read its log by `kubectl logs --previous`.",
+    ),
+    Reason(
+        "PrepareFailed",
+        "The container that reads the job's code ended by trouble of its own; it is started again.",
+        "If that repeats, read its log: `kubectl logs POD -c describe`.",
     ),
     Reason(
         "VersionSkew",

@@ -11,12 +11,15 @@ import pytest
 import yaml
 from msgspec import Meta
 
+from mapreduce import podjob
 from mapreduce.model import JobSpec, Workers
+from mapreduce.scheduling import decide_attempts
 from mapreduce_operator.crd.flattening import Schema, described_fields, schema_of
 from mapreduce_operator.crd.resource import definition, object_schema, render
 from mapreduce_operator.crd.rules import FROZEN, ROOT_RULES, RULES, Rule
 from mapreduce_operator.reasons import CONDITIONS, REASONS, reason
 from tests.support.crdjobs import DEFINITION
+from tests.support.tree import ROOT, code_files
 from tools.draw_defaults import described_fields as fields_of_model
 
 SCHEMA = object_schema()
@@ -139,6 +142,23 @@ def test_every_reason_is_one_word_with_a_sentence_and_maybe_a_fix(name: str) -> 
     assert re.fullmatch(r"[A-Z][A-Za-z]+", name)
     assert reason(name).sentence.endswith(".")
     assert not reason(name).fix or reason(name).fix.endswith(".")
+
+
+def test_every_reason_that_a_coordinator_reports_is_known() -> None:
+    pattern = (
+        r"""(?:Notice\(\s*reason=|leave_message\([^,]*, reason or |JobFailed\(\s*)"([A-Za-z]+)"|"(WAL\w+)", found"""
+    )
+    texts = [
+        path.read_text(encoding="utf-8") for path in code_files() if path.is_relative_to(ROOT / "src" / "mapreduce")
+    ]
+    named = {name for text in texts for pair in re.findall(pattern, text) for name in pair if name}
+    assert {"SlowDisk", "WALCorrupt", "PrepareFailed", "CoordinatorFailed", "WorkersFailed"} <= named
+    assert named - REASONS.keys() == set()
+
+
+def test_every_reason_of_a_failed_task_or_a_start_that_can_never_work_is_known() -> None:
+    reasons = {*decide_attempts.REASONS.values(), *podjob._REASONS.values()}
+    assert reasons - REASONS.keys() == set()
 
 
 def test_a_reason_of_a_newer_coordinator_is_shown_too() -> None:
