@@ -42,7 +42,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 def test_the_job_is_submitted_once_and_found_by_later_starts(make: Make) -> None:
     host = make()
-    assert host.run_to_its_end(is_shared=True).state == "Complete"
+    status = host.run_to_its_end(is_shared=True)
+    assert (status.state, status.output) == ("Complete", "pvc://data/out")
     assert host.lines() == COUNTED
     first = host.processes[-2]
     first.send_signal(signal.SIGTERM)
@@ -246,6 +247,15 @@ def test_each_event_is_one_line_of_json_if_asked_for(make: Make, capfd: pytest.C
     events = [line.get("event") for line in lines]
     assert [events.count(kind) for kind in ("EpochStarted", "JobSubmitted", "JobPlanned", "JobFinished")] == [1] * 4
     assert all(line["level"] == "INFO" for line in lines)
+
+
+def test_a_failure_names_the_record_by_the_place_that_the_jobs_author_wrote(make: Make) -> None:
+    host = make(code="def mapper(line):\n    raise ValueError(line)\n", maxAttempts=1, reducers=0, reducer=None)
+    del host.spec["reducer"]
+    status = host.run_to_its_end()
+    assert status.state == "Failed"
+    assert status.failures[0].failure.record.startswith("pvc://data/in/a.txt, ")
+    assert "/mr/" not in status.message
 
 
 def test_a_coordinator_waits_for_the_one_before_it_to_let_go(make: Make) -> None:

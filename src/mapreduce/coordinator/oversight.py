@@ -1,10 +1,13 @@
-"""How a coordinator itself is, for those who watch over it: the reply of `GET /v1/coordinator`."""
+"""How a coordinator itself is, for those who watch over it (`GET /v1/coordinator`); and a job in its author's words."""
 
 from __future__ import annotations
 
+import msgspec
+
 from mapreduce.coordinator.shell import Shell
-from mapreduce.protocol.messages import CoordinatorStatus, Notice, WorkerSummary
+from mapreduce.protocol.messages import CoordinatorStatus, JobStatus, Notice, WorkerSummary
 from mapreduce.version import __version__
+from mapreduce.volumes import shown
 
 
 def coordinator_status(shell: Shell, found: tuple[Notice, ...], replicas_pending: int) -> CoordinatorStatus:
@@ -28,6 +31,26 @@ def coordinator_status(shell: Shell, found: tuple[Notice, ...], replicas_pending
         is_short_of_space=sessions.is_paused,
         replicas_pending=replicas_pending,
         workers=workers,
+    )
+
+
+def as_written(status: JobStatus, root: str) -> JobStatus:
+    """A status of a job in a pod, with the places that its author wrote and not where they are mounted below `root`."""
+    if not root:
+        return status
+    failures = tuple(
+        msgspec.structs.replace(
+            sample,
+            failure=msgspec.structs.replace(
+                sample.failure,
+                message=shown(sample.failure.message, root),
+                record=shown(sample.failure.record, root),
+            ),
+        )
+        for sample in status.failures
+    )
+    return msgspec.structs.replace(
+        status, output=shown(status.output, root), message=shown(status.message, root), failures=failures
     )
 
 

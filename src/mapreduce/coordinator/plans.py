@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 
-from mapreduce.dataplane.documents import read_headers
 from mapreduce.dataplane.inputs import list_input
 from mapreduce.dataplane.splits import plan_inputs
 from mapreduce.errors import InvalidInput
@@ -160,4 +159,6 @@ def headers_of(spec: JobSpec, index: int, secrets: Path | None) -> dict[str, str
         return {}
     if secrets is None:
         raise InvalidInput(source.uri, f"needs Secret {source.secret_ref.name}.", "Run this job in a cluster.")
+    from mapreduce.dataplane.documents import read_headers  # slow to import, and few inputs are behind URLs
+
     return read_headers(secrets / str(index))

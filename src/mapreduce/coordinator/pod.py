@@ -97,6 +97,7 @@ async def _serve(asked: argparse.Namespace) -> int:
             secrets=folders.secrets,
             input_roots=folders.input_roots,
             owner=job.uid,
+            shown_root=folders.root,
         ),
     )
     with _stop_on_signals() as stop:

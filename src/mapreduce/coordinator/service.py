@@ -12,6 +12,8 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
+
 from mapreduce.clock import Clock, SystemClock
 from mapreduce.coordinator import background, oversight, recovery
 from mapreduce.coordinator.blocking import Blocking
@@ -258,14 +260,15 @@ class Service(Shell):
             self.check_alive()
         found = self._job(job)
         shown = views.job_status(self.machine.state, found, resumed=self.resumed.get(job, (0, 0)))
-        return shown, await self.durable()
+        return oversight.as_written(shown, self.settings.shown_root), await self.durable()
 
     async def statuses(self) -> m.StatusList:
         """All jobs."""
         self.check_alive()
         shown = views.status_list(self.machine.state, self.sequence, lambda job: self.resumed.get(job, (0, 0)))
         await self.durable()
-        return shown
+        jobs = tuple(oversight.as_written(job, self.settings.shown_root) for job in shown.jobs)
+        return msgspec.structs.replace(shown, jobs=jobs)
 
     async def put_code(self, digest: str, body: bytes) -> None:
         """Keeps a code bundle."""

@@ -25,6 +25,8 @@ class ServiceSettings:
     """Folder of headers for inputs behind URLs: `INDEX/NAME` holds header NAME of input INDEX."""
     input_roots: tuple[Path, ...] = ()
     """Folders that no input file may lie outside of, links followed; empty: any file may be an input."""
+    shown_root: str = ""
+    """Folder below which a pod's volumes are: a status names them as the job's author did. Empty: by their paths."""
     owner: str = ""
     """What an output folder's owner record calls this coordinator; empty: the id of its log."""
     poll_s: float = 20.0
