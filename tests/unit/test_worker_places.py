@@ -100,8 +100,15 @@ def test_a_trace_that_leads_elsewhere_is_not_read(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_one_attempt_are_removed_and_no_others(tmp_path: Path) -> None:
-    for name in (f"{MAP.stem}.run", f"{MAP.stem}.run.spill0", f"{REDUCE.stem}.out", f"{MAP.stem}1.run"):
+    (tmp_path / "slot-0").mkdir()
+    for name in (
+        f"slot-0/{MAP.stem}.run.spill1",
+        f"{MAP.stem}.run",
+        f"{MAP.stem}.run.spill0",
+        f"{REDUCE.stem}.out",
+        f"{MAP.stem}1.run",
+    ):
         (tmp_path / name).touch()
     remove_leftovers(str(tmp_path), MAP)
-    assert {path.name for path in tmp_path.iterdir()} == {f"{REDUCE.stem}.out", f"{MAP.stem}1.run"}
+    assert {path.name for path in tmp_path.rglob("*")} == {"slot-0", f"{REDUCE.stem}.out", f"{MAP.stem}1.run"}
     remove_leftovers(str(tmp_path / "missing"), MAP)

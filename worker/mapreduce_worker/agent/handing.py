@@ -105,6 +105,8 @@ class HandingOver:
         put = partial(self._output_client.put_output, attempt=attempt, size=size)
         try:
             upload(put, self._session, made, lambda: self._holds(attempt))
+        except TaskFailed:
+            raise
         except (MapReduceError, OSError) as error:
             raise TaskFailed("system", f"the output of {attempt} cannot be handed in: {error}") from error
         finally:

@@ -52,10 +52,13 @@ def take_trace(made: Path, into: Path) -> Path:
 
 
 def remove_leftovers(folder: str, attempt: AttemptId) -> None:
-    """Remove what an attempt that failed has left in its work folder: a file half made, spills."""
+    """Remove what an attempt that failed has left in its work folder: a file half made, spills, merge passes."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            if entry.name.startswith(f"{attempt.stem}.") and not entry.is_dir(follow_symlinks=False):
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder and entry.name.startswith("slot-"):
+                remove_leftovers(entry.path, attempt)
+            elif not is_folder and entry.name.startswith(f"{attempt.stem}."):
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)  # noqa: PTH108
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -33,8 +34,11 @@ def upload(
     """
     backoff = Backoff()
     offset = 0
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    # whoever made the file may have put a link or a pipe in its place
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise TaskFailed("user", f"{path} is not the file that the task wrote. The job's code must leave it alone.")
         while is_wanted():
             piece = os.pread(descriptor, piece_bytes, offset)
             try:

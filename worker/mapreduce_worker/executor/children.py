@@ -96,6 +96,8 @@ def _await_exit(pid: int, *, timeout_s: float) -> None:
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(pid)
             try:
-                select.select([descriptor], [], [], timeout_s)
+                waiting = select.poll()  # not `select`, which takes no descriptor above 1023
+                waiting.register(descriptor, select.POLLIN)
+                waiting.poll(timeout_s * 1_000)
             finally:
                 os.close(descriptor)

@@ -8,7 +8,6 @@ ends, the host ends all executors.
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 from typing import Final, Generic, TypeVar
 
@@ -92,7 +91,6 @@ class Link(Generic[T]):
     """One connected control socket, either end: `T` is what comes in. Messages are few and small."""
 
     def __init__(self, connected: socket.socket, incoming: object) -> None:
-        connected.settimeout(_SEND_S)
         self.socket = connected
         self._frames = Frames()
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(incoming)
@@ -101,6 +99,7 @@ class Link(Generic[T]):
         """Send it whole. Raises `LinkClosed`."""
         body = _ENCODER.encode(message)
         try:
+            self.socket.settimeout(_SEND_S)
             self.socket.sendall(LENGTH.pack(len(body)) + body)
         except OSError as error:
             raise LinkClosed from error
@@ -108,13 +107,13 @@ class Link(Generic[T]):
     def receive(self, *, wait_s: float = 0.0) -> list[T]:
         """What has come, waiting at most so long for something. Raises `LinkClosed`."""
         try:
-            ready, _, _ = select.select([self.socket], [], [], wait_s)
-            if not ready:
-                return []
+            self.socket.settimeout(wait_s)
             data = self.socket.recv(_RECV_BYTES)
             if not data:
                 raise LinkClosed
             return [self._decoder.decode(body) for body in self._frames.feed(data)]
+        except (BlockingIOError, TimeoutError):
+            return []
         except (OSError, ValueError, msgspec.DecodeError) as error:
             raise LinkClosed from error
 
