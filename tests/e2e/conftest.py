@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from typing import Final
 
@@ -70,7 +71,8 @@ def operator(cluster: Cluster) -> Cluster:
 def namespace(operator: Cluster, request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """A namespace of the test's own, in which the restricted Pod Security standard is enforced."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
-    with own_namespace(operator, f"e2e-{words[:40].strip('-')}") as found:
+    # A number of its own: the namespace of the test before may still be going.
+    with own_namespace(operator, f"e2e-{words[:40].strip('-')}-{secrets.token_hex(3)}") as found:
         yield found
         if request.node.stash.get(_FAILED, False):
             print(found.describe())

@@ -20,6 +20,8 @@ from mapreduce.userjob import Names
 from tests.support.kubecalls import WITHIN_S, Namespace, Object, condition, holds
 
 CHILDREN: Final = "pods,statefulsets,jobs.batch,services,secrets,configmaps,persistentvolumeclaims,networkpolicies"
+OWNER_RECORD: Final = "_mapreduce/owner.json"
+"""Which job a folder is the output of; it stays beside the result."""
 WORDCOUNT: Final = """\
 def mapper(line):
     for word in line.split():
@@ -101,9 +103,10 @@ def oracle(manifest: Object, folder: Path, files: Mapping[str, bytes] | None = N
 def parts(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """The result among the files of an output folder; fails where the job did not publish it or left more behind."""
     assert "_SUCCESS" in files, f"no _SUCCESS among {sorted(files)}"
-    strangers = [name for name in files if not name.startswith("part-") and name != "_SUCCESS"]
+    found = {name: content for name, content in files.items() if name.startswith("part-")}
+    strangers = sorted(files.keys() - found.keys() - {"_SUCCESS", OWNER_RECORD})
     assert strangers == [], strangers
-    return {name: content for name, content in files.items() if name != "_SUCCESS"}
+    return found
 
 
 def await_end(namespace: Namespace, name: str, *, within_s: float = WITHIN_S) -> Object:

@@ -128,7 +128,6 @@ def holds(kind: str) -> Callable[[Object], bool]:
 @contextmanager
 def own_namespace(cluster: Cluster, name: str) -> Iterator[Namespace]:
     """A namespace for one test; it is removed behind the test, without waiting."""
-    cluster.kubectl("delete", "namespace", name, "--ignore-not-found", "--timeout=120s", timeout_s=130)
     cluster.kubectl("create", "namespace", name)
     cluster.kubectl("label", "namespace", name, *(f"{label}={value}" for label, value in RESTRICTED.items()))
     try:
