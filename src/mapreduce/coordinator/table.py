@@ -17,14 +17,13 @@ from mapreduce.coordinator.parameters import (
     OfCode,
     OfJob,
     OfPart,
-    OfSplitFile,
     OfTask,
     RunsParameters,
     StatusParameters,
-    UploadParameters,
 )
 from mapreduce.coordinator.refusals import RefusalCode
 from mapreduce.coordinator.routes import AnyRoute, NoBody, NoParameters, Route
+from mapreduce.coordinator.transferroutes import TRANSFER_ROUTES
 from mapreduce.protocol import wire
 from mapreduce.protocol.messages import (
     CoordinatorStatus,
@@ -40,7 +39,6 @@ from mapreduce.protocol.messages import (
     StatusList,
     SubmitReply,
     SubmitRequest,
-    UploadReply,
     Verdict,
     WorkersGoneRequest,
 )
@@ -162,54 +160,6 @@ _WORKER_ROUTES: Final[tuple[AnyRoute, ...]] = (
         reply=RunsPage,
         refusals=("not-ready",),
         carry_out=calls.runs,
-    ),
-    Route(
-        method="PUT",
-        path="/v1/jobs/{job}/runs/{stem}",
-        summary="Keeps a piece of a replica of a run.",
-        callers=SESSION,
-        parameters=UploadParameters,
-        body=bytes,
-        body_limit_bytes=wire.UPLOAD_LIMIT_BYTES,
-        reply=UploadReply,
-        refusals=("conflict", "not-ready"),
-        carry_out=calls.put_run,
-        runs_to_end=True,
-    ),
-    Route(
-        method="GET",
-        path="/v1/jobs/{job}/runs/{stem}",
-        summary="A replica of a run, whole or a range of its bytes.",
-        callers=TASK_DATA,
-        parameters=OfAttempt,
-        body=NoBody,
-        reply="application/octet-stream",
-        refusals=("range-not-satisfiable",),
-        carry_out=calls.replica,
-    ),
-    Route(
-        method="PUT",
-        path="/v1/jobs/{job}/outputs/{stem}",
-        summary="Keeps a piece of an attempt's output.",
-        callers=SESSION,
-        parameters=UploadParameters,
-        body=bytes,
-        body_limit_bytes=wire.UPLOAD_LIMIT_BYTES,
-        reply=UploadReply,
-        refusals=("conflict", "not-ready"),
-        carry_out=calls.put_output,
-        runs_to_end=True,
-    ),
-    Route(
-        method="GET",
-        path="/v1/jobs/{job}/maps/{index}/files/{number}",
-        summary="A file of a map's split, whole or a range of its bytes.",
-        callers=TASK_DATA,
-        parameters=OfSplitFile,
-        body=NoBody,
-        reply="application/octet-stream",
-        refusals=("conflict", "range-not-satisfiable"),
-        carry_out=calls.split_file,
     ),
     Route(
         method="PUT",
@@ -395,4 +345,4 @@ _OPEN_ROUTES: Final[tuple[AnyRoute, ...]] = (
     ),
 )
 
-ROUTES: Final[tuple[AnyRoute, ...]] = _WORKER_ROUTES + _CLIENT_ROUTES + PAGE_ROUTES + _OPEN_ROUTES
+ROUTES: Final[tuple[AnyRoute, ...]] = _WORKER_ROUTES + TRANSFER_ROUTES + _CLIENT_ROUTES + PAGE_ROUTES + _OPEN_ROUTES
