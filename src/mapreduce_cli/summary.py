@@ -88,6 +88,7 @@ def describe_answer(answer: Answer, *, most_groups: int) -> str:
     lines = [f"{answer.job}: {sentence}"]
     if answer.fix:
         lines.append(_field("fix", answer.fix))
+    lines += [_field("note", note) for note in answer.notes]
     for group in answer.failures[:most_groups]:
         lines.append(_field("failed", f"{plural(group.count, 'attempt')} of {_some(group.tasks)}"))
         lines += _describe_sample(group.newest, logs=answer.logs, words=str if answer.is_in_cluster else as_options)

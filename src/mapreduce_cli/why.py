@@ -45,13 +45,14 @@ class Answer:
     logs: str = ""
     """The command that shows the logs of one task, without its name."""
     retry: str = ""
+    notes: tuple[str, ...] = ()
+    """What the coordinator noticed beside."""
     is_in_cluster: bool = True
 
 
 def of_coordinator(named: OfCoordinator) -> Answer:
     """By asking the coordinator."""
-    frame = first_frame(named.client, named.number)
-    return _worded(_of_frame(frame, logs=f"mr logs {named.number}"))
+    return _worded(_of_client(named.client, named.number, logs=f"mr logs {named.number}"))
 
 
 def of_folder(folder: Path) -> Answer:
@@ -69,7 +70,7 @@ def of_folder(folder: Path) -> Answer:
     number, logs = view.owner.job or 1, f"mr logs {folder}"
     if (state / ENDPOINT_FILE).exists():
         try:
-            return _worded(_of_frame(first_frame(Found(folder=state).client(), number), logs=logs))
+            return _worded(_of_client(Found(folder=state).client(), number, logs=logs))
         except Unreachable:
             pass  # killed: its endpoint is still there, and its log tells all
     return _worded(_of_log(state, number, folder, logs=logs))
@@ -84,7 +85,7 @@ def of_cluster(found: OfCluster) -> Answer:
 
     logs = f"mr logs {found.command_name}"
     try:
-        frame = first_frame(coordinator_client(found.jobs, found.job), JOB_NUMBER)
+        return _of_client(coordinator_client(found.jobs, found.job), JOB_NUMBER, logs=logs)
     except Unreachable as error:
         return Answer(
             job=found.job.name,
@@ -92,7 +93,6 @@ def of_cluster(found: OfCluster) -> Answer:
             severity="info",
             logs=logs,
         )
-    return _of_frame(frame, logs=logs)
 
 
 def first_frame(client: CoordinatorClient, job: int) -> Frame:
@@ -108,7 +108,9 @@ def first_frame(client: CoordinatorClient, job: int) -> Frame:
         frames.close()
 
 
-def _of_frame(frame: Frame, *, logs: str) -> Answer:
+def _of_client(client: CoordinatorClient, job: int, *, logs: str) -> Answer:
+    frame = first_frame(client, job)
+    notices = client.coordinator().notices if frame.status.state not in FINAL_STATES else ()
     return Answer(
         job=frame.status.name,
         sentence=frame.head.sentence,
@@ -117,6 +119,7 @@ def _of_frame(frame: Frame, *, logs: str) -> Answer:
         reason=frame.status.reason,
         failures=frame.failures or (),
         logs=logs,
+        notes=tuple(notice.message for notice in notices if notice.reason != "DiskFull"),  # the sentence tells that
     )
 
 
