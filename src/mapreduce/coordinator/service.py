@@ -97,7 +97,8 @@ class Service(Shell):
         service = cls(folder, found.log, found.store_id, machine, settings=settings, clock=clock, blocking=blocking)
         lease_s = _longest_lease_s(found.state.current_job, settings)
         machine.sessions = Sessions.rearmed(found.state, clock.monotonic_s(), lease_s)
-        machine.sessions.replicas = await blocking.run(lambda: find_replicas(found.state, service.store))
+        if settings.serves_data:
+            machine.sessions.replicas = await blocking.run(lambda: find_replicas(found.state, service.store))
         service.plans.update(found.plans)
         service.turn(records.EpochStarted(found.log.epoch, clock.utc_s()))
         for record in found.rebuilt:
@@ -118,6 +119,7 @@ class Service(Shell):
 
     async def close(self) -> None:
         """Ends all work of its own and closes the log. What was acknowledged is durable already."""
+        self.viewing.close()
         await self._effects.stop()
         with contextlib.suppress(MapReduceError):  # what failed before was told by `failed`
             await self.commits.close()

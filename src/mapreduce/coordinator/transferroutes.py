@@ -14,6 +14,12 @@ from mapreduce.protocol.messages import UploadReply
 _SESSION: Final[frozenset[CallerKind]] = frozenset({"session"})
 _TASK_DATA: Final[frozenset[CallerKind]] = frozenset({"session", "admin"})
 
+
+def _last_piece_s(_parameters: object, _body: object) -> float:
+    """With the last piece a file is read back, checked and synced; a large one on a slow disk takes its time."""
+    return 90.0
+
+
 TRANSFER_ROUTES: Final[tuple[AnyRoute, ...]] = (
     Route(
         method="PUT",
@@ -26,6 +32,7 @@ TRANSFER_ROUTES: Final[tuple[AnyRoute, ...]] = (
         reply=UploadReply,
         refusals=("conflict", "not-ready"),
         carry_out=calls.put_run,
+        wait_s=_last_piece_s,
         runs_to_end=True,
     ),
     Route(
@@ -50,6 +57,7 @@ TRANSFER_ROUTES: Final[tuple[AnyRoute, ...]] = (
         reply=UploadReply,
         refusals=("conflict", "not-ready"),
         carry_out=calls.put_output,
+        wait_s=_last_piece_s,
         runs_to_end=True,
     ),
     Route(
