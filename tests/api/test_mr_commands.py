@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
+from cluster import gobuild
 from cluster.controlplane import ControlPlane
 from mapreduce_cli import main as cli
 from tests.support.clustercommands import COMPLETE, Ran, condition, when_watched
@@ -174,3 +178,27 @@ def test_without_the_right_to_see_jobs_the_error_says_so(
     (tmp_path / "nobody").write_text(yaml.safe_dump(config))
     ran = mr("ls", "--kubeconfig", "nobody", code=3)
     assert "does not know you" in ran.err
+
+
+def test_kubectl_finds_the_plugin_and_its_completion(
+    mr: Mr, plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    submit(mr)
+    scripts = tmp_path / "bin"
+    scripts.mkdir()
+    for name, module, function in (
+        ("kubectl-mr", "main", "plugin"),
+        ("kubectl_complete-mr", "completing", "kubectl_complete"),
+    ):
+        script = scripts / name
+        script.write_text(f"#!{sys.executable}\nfrom mapreduce_cli.{module} import {function}\n{function}()\n")
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{scripts}:{os.environ['PATH']}")
+    monkeypatch.delenv("MR_NAMESPACE")
+    kubectl = str(gobuild.program("kubectl"))
+
+    def output(*arguments: str) -> str:
+        return subprocess.run([kubectl, *arguments], capture_output=True, text=True, check=True).stdout
+
+    assert output("mr", "ls", "-n", namespace, "-o", "name") == "mapreducejob.mapreduce.dev/wc\n"
+    assert output("__complete", "mr", "wait", "-n", namespace, "w").splitlines()[0] == "wc"

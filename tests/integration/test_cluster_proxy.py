@@ -17,7 +17,7 @@ from mapreduce.coordinator.statefiles import read_endpoint
 from mapreduce.protocol.client import CoordinatorClient
 from mapreduce.protocol.endpoint import read_token
 from mapreduce_operator.naming import Names
-from tests.support.clustercommands import COMPLETE, Person, person
+from tests.support.clustercommands import COMPLETE, FAILED, Person, person
 from tests.support.mrruns import WORD_COUNT, mr, mr_command, until
 
 __all__ = ["person"]
@@ -196,6 +196,19 @@ def test_the_output_of_a_deleted_job_is_read_by_a_pod_that_is_removed_at_the_end
     ran = person.mr("get", "pvc://results/wc", "-n", "team-a", "--merge", "--reader-image", IMAGE)
     assert ran.out == "the cat and the dog\t1\n", ran.err
     assert not [path for path in person.cluster.objects if path.startswith(POD)]
+
+
+def test_an_output_is_read_though_a_later_job_was_refused_it(
+    person: Person, done: Coordinator, kubelet: Kubelet
+) -> None:
+    done.put_into(person, COMPLETE)
+    refused = person.cluster.job("again", status=FAILED, spec={"output": {"uri": "pvc://results/wc"}})
+    refused["metadata"]["creationTimestamp"] = "2026-03-03T00:00:00Z"
+    assert person.mr("get", "pvc://results/wc", "-n", "team-a").out == "the cat and the dog\t1\n"
+    assert kubelet.pods == []  # the coordinator of the job that made it is still there
+    person.cluster.remove("/apis/mapreduce.dev/v1alpha1/namespaces/team-a/mapreducejobs/wc")
+    ran = person.mr("get", "pvc://results/wc", "-n", "team-a", "--reader-image", IMAGE)
+    assert ran.out == "the cat and the dog\t1\n", ran.err
 
 
 def test_the_pod_is_restricted_reads_only_and_ends_by_itself(person: Person, kubelet: Kubelet) -> None:

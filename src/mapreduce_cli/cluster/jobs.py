@@ -140,10 +140,11 @@ class Jobs:
                 raise
             return None
 
-    def with_output(self, uri: str) -> ClusterJob | None:
-        """The newest job of the namespace that writes to this place."""
+    def with_output(self, uri: str, *, only_complete: bool = False) -> ClusterJob | None:
+        """The newest job of the namespace that writes to this place, or the newest that has written it."""
         wanted = uri.rstrip("/")
-        return next((job for job in reversed(self.list()) if job.output.rstrip("/") == wanted), None)
+        found = [job for job in self.list() if job.output.rstrip("/") == wanted]
+        return next((job for job in reversed(found) if job.is_true("Complete") or not only_complete), None)
 
     def create(self, manifest: Json) -> ClusterJob:
         """Create a job. Raises ApiRefusal (reason AlreadyExists among them)."""

@@ -19,6 +19,7 @@ from mapreduce_cli.jobnames import OfClaim, OfCluster, OfCoordinator, OfFolder, 
 
 if TYPE_CHECKING:
     from mapreduce.protocol.client import CoordinatorClient
+    from mapreduce_cli.cluster.jobs import ClusterJob, Jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +83,23 @@ def command(
             else:
                 _fetch(client, number, asked)
         case OfCluster() as found:
-            _from_cluster(found, asked, reader_image)
+            _from_cluster(found, asked, reader_image, uri=job if "://" in job else "")
         case OfClaim(jobs, uri):
-            from mapreduce_cli.cluster import reader as pods
-
-            image, pulls = pods.find_image(jobs, None, reader_image)
-            wanted = pods.Wanted(image, output=pods.output_mount(uri), pull_secrets=pulls)
-            with pods.reader(jobs, wanted) as client:
-                _fetch(client, 1, asked)
+            _from_claim(jobs, None, uri, asked, reader_image)
     return 0
 
 
-def _from_cluster(found: OfCluster, asked: Asked, reader_image: str | None) -> None:
-    from mapreduce_cli.cluster import reader as pods
+def _from_cluster(found: OfCluster, asked: Asked, reader_image: str | None, *, uri: str) -> None:
+    """The result of a job; named by its output (`uri`), of whichever job that is there has made it."""
     from mapreduce_cli.cluster.proxied import JOB_NUMBER, CoordinatorGone, coordinator_client
 
     job = found.job
+    if uri and not job.is_true("Complete"):
+        made_it = found.jobs.with_output(uri, only_complete=True)
+        if made_it is None and job.is_finished:  # a job that was refused this output, and what was there before
+            _from_claim(found.jobs, job, uri, asked, reader_image)
+            return
+        job = made_it or job
     if not job.is_true("Complete"):
         state = job.status.state or "Pending"
         raise UsageError(
@@ -107,12 +109,19 @@ def _from_cluster(found: OfCluster, asked: Asked, reader_image: str | None) -> N
     try:
         client.parts(JOB_NUMBER)
     except CoordinatorGone:
-        image, pulls = pods.find_image(found.jobs, job, reader_image)
-        wanted = pods.Wanted(image, output=pods.output_mount(job.output), pull_secrets=pulls)
-        with pods.reader(found.jobs, wanted) as client:
-            _fetch(client, 1, asked)
+        _from_claim(found.jobs, job, job.output, asked, reader_image)
     else:
         _fetch(client, JOB_NUMBER, asked)
+
+
+def _from_claim(jobs: Jobs, job: ClusterJob | None, uri: str, asked: Asked, reader_image: str | None) -> None:
+    """What lies on a claim, by a pod that reads it."""
+    from mapreduce_cli.cluster import reader as pods
+
+    image, pulls = pods.find_image(jobs, job, reader_image)
+    wanted = pods.Wanted(image, output=pods.output_mount(uri), pull_secrets=pulls)
+    with pods.reader(jobs, wanted) as client:
+        _fetch(client, 1, asked)
 
 
 def _read(folder: Path, asked: Asked) -> None:
