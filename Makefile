@@ -28,9 +28,11 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Every check, then every test, on all cores but at most four; TESTS= gives pytest other arguments.
+# Every check, then every test, on all cores but at most four; TESTS= gives pytest other arguments. Tests that need a
+# cluster are skipped where none runs, see `make cluster`; with REQUIRE_CLUSTER=1 one is built and started, or they fail.
+# Tiers run in the order of tests/conftest.py; the tests of one cluster stay together.
 test: lint
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup $(TESTS)
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder $(TESTS)
 
 # One suite of benchmarks as JSON: make bench SUITE=keys ARGS='--size-mib 64 --runs 3'
 SUITE ?= wordcount
@@ -43,7 +45,7 @@ bench-peers: setup
 
 # A real Kubernetes to test on (docs/test-cluster.md): prints what a shell needs; NODES= gives another number than two.
 # These use the machine's own Python, and nothing of the environment above.
-.PHONY: cluster cluster-down node-image image-load
+.PHONY: cluster cluster-down node-image image-load image e2e deploy install-yaml
 cluster:
 	@$(PYTHON) -m cluster up
 cluster-down:
@@ -53,6 +55,22 @@ node-image:
 # The images of an archive as `docker save` writes it, into every node: make image-load IMAGE=image.tar
 image-load:
 	@$(PYTHON) -m cluster load $(IMAGE)
+
+# The product's two images, built from this checkout and put into the cluster, which is started when there is none.
+image:
+	@$(PYTHON) -m cluster images
+
+# The tests that need a real cluster, which is started when there is none; FULL=1 adds the long ones.
+e2e: setup
+	REQUIRE_CLUSTER=1 FULL=$(FULL) $(BIN)/pytest --numprocesses=0 tests/e2e $(TESTS)
+
+# The operator of this checkout in the cluster: builds and loads the images, installs the chart or brings it up to date.
+deploy: setup
+	@$(BIN)/python tools/deploy.py
+
+# What is made from the chart and the resource's definition: install.yaml, the chart's copy of the definition.
+install-yaml: setup
+	$(BIN)/python tools/draw_install.py
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-out

@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="which way it was made, and whether it answers; exit code 0 when it does")
     commands.add_parser("selftest", help="prove on it what tests rely on; kills a worker and starts it again")
     commands.add_parser("node-image", help="build the node image where it is needed")
+    commands.add_parser("prepare", help="build all that this machine's way to a cluster needs, and start nothing")
     commands.add_parser("images", help="build the product's two images and put them into the cluster")
     load = commands.add_parser("load", help="put the images of an archive (docker save) into every node")
     load.add_argument("archive", type=Path)
@@ -75,6 +76,8 @@ def _carry_out(chosen: argparse.Namespace) -> int:
             return _print_status(chosen.name)
         case "selftest":
             selftest.run(_running(chosen.name))
+        case "prepare":
+            build.prepare()
         case "images":
             cluster = kindcluster.up(chosen.name, kindcluster.default_nodes())
             say(f"images {productimages.ensure_in(cluster)} are in cluster {chosen.name}")

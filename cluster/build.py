@@ -20,7 +20,8 @@ from typing import Final
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cluster import caching, engines, gobuild, nodeimage, programs
+from cluster import caching, engines, gobuild, nodeimage, probing, productimages, programs
+from cluster.deciding import Way, decide_way
 from cluster.errors import ClusterError
 from cluster.running import end_all, say
 
@@ -52,6 +53,24 @@ def build(wanted: Collection[str] = GROUPS) -> None:
         except BaseException:
             end_all()  # else the other lane would be waited for
             raise
+
+
+def prepare() -> None:
+    """Builds what the way to a cluster that this machine has needs, in the order in which tests want it."""
+    way = decide_way(probing.gather_facts()).way
+    build(groups_of(way))
+    productimages.build(engines.docker() if way is Way.DOCKER else engines.podman())
+
+
+def groups_of(way: Way) -> frozenset[str]:
+    """Where the nodes are made by somebody else, only what the light tier and the tests call themselves is built."""
+    match way:
+        case Way.PODMAN:
+            return frozenset(GROUPS)
+        case Way.DOCKER:
+            return frozenset({"api", "kind", "helm"})
+        case Way.GIVEN:
+            return frozenset({"api", "helm"})
 
 
 def remove_older() -> None:

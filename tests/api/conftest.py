@@ -1,7 +1,8 @@
 """One API server with our resource for the whole tier, and a namespace for each test.
 
 The tier's tests stay together in one process of the test run (`--dist=loadgroup`), so that there is only one server.
-Without its programs they are skipped, or fail where REQUIRE_CLUSTER is 1; nothing is built here, as that takes minutes.
+Without its programs they are skipped; where REQUIRE_CLUSTER is 1 the programs are built, which takes minutes, or waited
+for, when a build of them is under way.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import closing
 import pytest
 import yaml
 
-from cluster import caching, gobuild, programs
+from cluster import build, caching, gobuild, programs
 from cluster.controlplane import ControlPlane
 from cluster.errors import ClusterError
 from tests.support.crdjobs import DEFINITION
@@ -35,14 +36,18 @@ _numbers = itertools.count(1)
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.xdist_group("api"))
+    item.add_marker(pytest.mark.timeout(300, func_only=True))  # of the test alone: the programs may have to be built
 
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """etcd and kube-apiserver that know `MapReduceJob`."""
-    if reason := _missing():
-        if os.environ.get("REQUIRE_CLUSTER") == "1":
-            pytest.fail(reason)
+    if os.environ.get("REQUIRE_CLUSTER") == "1":
+        try:
+            build.build({"api"})
+        except ClusterError as error:
+            pytest.fail(f"REQUIRE_CLUSTER is 1, but there is no API server: {error}")
+    elif reason := _missing():
         pytest.skip(reason)
     with ControlPlane.running(tmp_path_factory.mktemp("plane")) as running:
         with closing(KubeApi(running.url, running.ca_file, running.token)) as api:
@@ -85,10 +90,10 @@ def _is_served(api: KubeApi) -> bool:
 
 def _missing() -> str:
     """Why there can be no control plane here; empty when there can."""
-    build = "run `python3 cluster/build.py --only api`"
+    fix = "run `python3 cluster/build.py --only api`"
     try:
         entries = {gobuild.entry_of(programs.unit_of(name)) for name in ("etcd", "kube-apiserver", "kubectl")}
     except (ClusterError, OSError) as error:
         return f"the API server's programs cannot be found: {error}"
     absent = sorted(entry for entry in entries if not (caching.cache_root() / entry).is_dir())
-    return f"{', '.join(absent)} is not built: {build}" if absent else ""
+    return f"{', '.join(absent)} is not built: {fix}" if absent else ""
