@@ -32,6 +32,13 @@ def wait_for_job(client: CoordinatorClient, job: int, *, timeout_s: float | None
             if status.state not in FINAL_STATES:
                 time.sleep(min(PAUSE_S, max(0.0, deadline_s - time.monotonic())))
         watcher.progress(status)
+    except KeyboardInterrupt:
+        watcher.close()
+        print(
+            f"mr: job {job} '{status.name}' goes on; `mr wait {job}` waits for it, `mr cancel {job}` ends it",
+            file=sys.stderr,
+        )
+        raise
     finally:
         watcher.close()
     if status.state == "Complete":

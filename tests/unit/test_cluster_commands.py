@@ -203,6 +203,19 @@ def test_waiting_ends_when_the_job_does_and_the_exit_code_says_how(
     assert (ran.code, ran.err) == (0, "mr: job 'wc' is complete, output in pvc://results/wc\n")
 
 
+def test_ctrl_c_ends_the_waiting_and_says_what_becomes_of_the_job(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    person.cluster.job("wc", status={"state": "Mapping"})
+    when_watched(monkeypatch, interrupt)
+    ran = person.mr("wait", "wc", "-n", "team-a")
+    assert ran.code == 130
+    assert "job 'wc' goes on; `mr wait wc -n team-a` waits for it" in ran.err
+
+
 def test_waiting_for_a_job_that_somebody_deletes_ends(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     person.cluster.job("wc", status={"state": "Mapping"})
     when_watched(monkeypatch, lambda: person.cluster.remove(WC))

@@ -52,6 +52,13 @@ def wait_for(found: OfCluster, *, timeout_s: float | None) -> int:
                 told = waiting
                 watcher.notice(f"job '{job.name}': {waiting}")
             watcher.progress(as_status(job))
+    except KeyboardInterrupt:
+        watcher.close()
+        name = found.command_name
+        print(
+            f"mr: job '{job.name}' goes on; `mr wait {name}` waits for it, `mr cancel {name}` ends it", file=sys.stderr
+        )
+        raise
     finally:
         watcher.close()
     if job.is_true("Complete"):
