@@ -59,9 +59,9 @@ def blocker(seen: Observed) -> Problem | None:
         if seen.code.text is None:
             return Problem("ConfigMapMissing", seen.code.problem)
     made = {manifest["metadata"]["name"] for manifest in storage.claims(_job(seen, spec))}
-    for name in volumes.sources(spec, seen.names).named_claims:
-        if name not in made and seen.claims.get(name) is None:
-            return Problem("ClaimMissing", f"PersistentVolumeClaim {name} is not there.")
+    named = volumes.sources(spec, seen.names).named_claims
+    if missing := [name for name in named if name not in made and seen.claims.get(name) is None]:
+        return Problem("ClaimMissing", f"There is no PersistentVolumeClaim {', '.join(missing)}.")
     return None
 
 
