@@ -176,7 +176,9 @@ def job_options(command: _Command) -> _Command:
 
 def check_options(command: _Command) -> _Command:
     """Those of `job_options` that mean something where a job is only tried on a sample."""
-    return _collecting(command, tuple(option for option in _JOB_OPTIONS if _name_of(option) not in _NOT_FOR_CHECKING))
+    file, _, *options = _JOB_OPTIONS
+    kept = [option for option in options if _name_of(option) not in _NOT_FOR_CHECKING]
+    return _collecting(command, (file, click.argument("inputs", metavar="[SAMPLE...]", nargs=-1), *kept))
 
 
 def _collecting(command: _Command, options: tuple[Any, ...]) -> _Command:

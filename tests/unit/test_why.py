@@ -31,6 +31,14 @@ def test_what_keeps_a_job_is_told_with_its_remedy(person: Person, type_: str, na
     assert answer["fix"] == REASONS[name].fix
 
 
+@pytest.mark.parametrize("name", sorted(name for name, reason in REASONS.items() if reason.fix))
+def test_every_reason_that_has_a_remedy_is_told_with_it(person: Person, name: str) -> None:
+    stalled = condition("Stalled", "True", name, REASONS[name].message("The fact: 42."))
+    person.cluster.job("wc", status={"conditions": [stalled]})
+    out = person.mr("why", "wc", "-n", "team-a").out
+    assert out == f"wc: {REASONS[name].sentence} The fact: 42.\n  fix      {REASONS[name].fix}\n"
+
+
 def test_a_message_without_its_remedy_gets_it(person: Person) -> None:
     stuck = condition("WorkersReady", "False", "Unschedulable", "0/3 nodes are available: insufficient memory.")
     person.cluster.job("wc", status={"state": "Starting", "conditions": [stuck]})
