@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,11 +73,17 @@ class Host:
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: HostSettings, *, lock: FolderLock | None = None) -> AsyncIterator[Host]:
+async def serving(
+    settings: HostSettings,
+    *,
+    lock: FolderLock | None = None,
+    before_listening: Callable[[Service], Awaitable[None]] | None = None,
+) -> AsyncIterator[Host]:
     """Serve `settings.folder` until the block is left.
 
-    `lock` is the folder's lock if the caller holds it already; else it is taken here and given back at the end. The
-    endpoint file appears when calls are answered, and is gone before the server is: whoever finds it can call.
+    `lock` is the folder's lock if the caller holds it already; else it is taken here and given back at the end.
+    `before_listening` is seen through before anybody can call. The endpoint file appears when calls are answered, and
+    is gone before the server is: whoever finds it can call.
 
     Raises:
         UsageError: another process serves the folder, or the address cannot be had.
@@ -90,6 +96,8 @@ async def serving(settings: HostSettings, *, lock: FolderLock | None = None) -> 
         tokens = settings.tokens or load_or_create_tokens(folder / TOKEN_FILE)
         service = await Service.start(folder, settings=settings.service)
         try:
+            if before_listening is not None:
+                await before_listening(service)
             runner, port = await _listen(service, tokens, settings, previous)
             url = _url(settings.address, port)
             note: Path | None = None

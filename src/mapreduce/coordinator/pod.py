@@ -104,7 +104,12 @@ async def _serve(asked: argparse.Namespace) -> int:
         lock = await _locked(folders.state, stop)
         if lock is None:
             return 0
-        async with serving(settings, lock=lock) as host:
+
+        async def begin(service: Service) -> None:
+            await _submitted(service, ensure_job(service, job, folders), stop)
+
+        # who finds the coordinator finds its job: it listens once that is in the log
+        async with serving(settings, lock=lock, before_listening=begin) as host:
             _log.info(
                 "Epoch %d of job '%s' serves %s at port %d.", host.service.epoch, job.name, asked.state, asked.port
             )
@@ -112,7 +117,6 @@ async def _serve(asked: argparse.Namespace) -> int:
                 _log.warning("%s: %s", notice.reason, notice.message)
             metrics = Metrics()
             async with _following(host.service, metrics), _measured(host.service, metrics, asked):
-                await _submitted(host.service, ensure_job(host.service, job, folders), stop)
                 await wait_for_end(host.service, stop)
             _log.info("SIGTERM: the coordinator ends; the next incarnation goes on.")
     return 0
