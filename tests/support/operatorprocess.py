@@ -22,6 +22,7 @@ SHORT_WAITS: Mapping[str, str] = {
     "MR_REQUEST_SECONDS": "3",
     "MR_POLL_SECONDS": "0.2",
     "MR_RESYNC_SECONDS": "5",
+    "MR_CLEANUP_DEADLINE_SECONDS": "8",
 }
 LEASE_NAMESPACE = "mapreduce-system"
 

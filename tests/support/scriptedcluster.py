@@ -212,6 +212,8 @@ class ScriptedCluster:
         self.api.create("events", self.namespace, event)
 
     def _scripted(self, pod: Object, script: PodScript) -> Object:
+        if _phase(pod) in {"Succeeded", "Failed"}:
+            return pod  # which is for ever
         wanted = script(pod)
         if wanted is None or not _differs(wanted, pod.get("status", {})):
             return pod
