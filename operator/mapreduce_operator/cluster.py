@@ -37,8 +37,8 @@ class ClusterPort(Protocol):
     async def patch(self, kind: str, namespace: str, name: str, change: Raw) -> bool:
         """Merge a change into an object. False: there is none."""
 
-    async def write_status(self, namespace: str, name: str, uid: str, status: Raw) -> bool:
-        """Make this the job's whole status. False: that job is gone."""
+    async def write_status(self, job: Raw, status: Raw) -> bool:
+        """Make this the whole status of a job as it was read. False: it has changed since, or is gone."""
 
     async def delete(self, kind: str, namespace: str, name: str, uid: str, *, is_forced: bool = False) -> bool:
         """Delete an object, if it still has that UID. False: it is gone."""
@@ -105,12 +105,16 @@ class Cluster:
             is_conflict_passing=True,
         )
 
-    async def write_status(self, namespace: str, name: str, uid: str, status: Raw) -> bool:
-        """See `ClusterPort`. Server-side apply: fields left out are removed; another UID of that name is a conflict."""
+    async def write_status(self, job: Raw, status: Raw) -> bool:
+        """See `ClusterPort`. Server-side apply: fields left out are removed.
+
+        The version guards against a job that was made anew under the name: for a status, the UID is not looked at.
+        """
+        namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
         body = {
             "apiVersion": API_VERSION,
             "kind": KIND,
-            "metadata": {"name": name, "namespace": namespace, "uid": uid},
+            "metadata": {"name": name, "namespace": namespace, "resourceVersion": job["metadata"]["resourceVersion"]},
             "status": status,
         }
         try:

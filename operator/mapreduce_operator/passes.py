@@ -95,7 +95,7 @@ class Passes:
             logger.info("%s: %s", key, error)
             todo = plan(dataclasses.replace(seen, trouble=trouble))
             memory.must_look = True
-        written_in_s = await self._report(job, memory, todo.status)
+        written_in_s = await self._report(raw, job, memory, todo.status)
         memory.is_active = todo.look_again_s is None
         if trouble is not None:
             return _TROUBLE_LOOK_S * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
@@ -196,7 +196,7 @@ class Passes:
         except NoAnswer as error:
             logger.info("%s/%s: the coordinator could not be told to end: %s", job.namespace, job.name, error)
 
-    async def _report(self, job: Resource, memory: Memory, status: JobStatus | None) -> float | None:
+    async def _report(self, raw: Raw, job: Resource, memory: Memory, status: JobStatus | None) -> float | None:
         """Write the status if it differs; gives the seconds after which it may be written, if that is not yet."""
         if status is None:
             return None
@@ -206,10 +206,11 @@ class Passes:
         wait_s = memory.written_s + _WRITE_EVERY_S - time.monotonic()
         if wait_s > 0 and not _is_urgent(job.status, status):
             return wait_s
-        if await self._cluster.write_status(job.namespace, job.name, job.uid, wanted):
-            metrics.STATUS_WRITES.inc()
-            memory.written_s = time.monotonic()
-            await self._announce(announcing.changes(job, status, time.time(), self._settings.identity))
+        if not await self._cluster.write_status(raw, wanted):
+            return _LOOK_AT_ONCE_S  # somebody changed the object meanwhile
+        metrics.STATUS_WRITES.inc()
+        memory.written_s = time.monotonic()
+        await self._announce(announcing.changes(job, status, time.time(), self._settings.identity))
         return None
 
     async def _announce(self, events: list[Raw]) -> None:
