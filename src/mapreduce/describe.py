@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -66,9 +66,17 @@ class Describing:
 
 
 def start_describing(
-    path: Path | str, py_files: Sequence[Path] = (), *, names: Names | None = None, is_module: bool = False
+    path: Path | str,
+    py_files: Sequence[Path] = (),
+    *,
+    names: Names | None = None,
+    is_module: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Describing:
-    """Start the child and return at once. `path` is a file, or (with `is_module`) the name of an installed module."""
+    """Start the child and return at once. `path` is a file, or (with `is_module`) the name of an installed module.
+
+    `environment` is what the child sees of one; by default what a local worker passes on.
+    """
     names = names or Names()
     options = [
         *(f"--py-files={top}" for top in py_files),
@@ -81,9 +89,11 @@ def start_describing(
     ]
     # -P keeps the current folder off the import path, the environment PYTHONPATH: a worker has neither.
     command = [sys.executable, "-P", "-m", "mapreduce.describe", *options, "--", str(path)]
+    if environment is None:
+        environment = user_environment(os.environ, temporary=os.environ.get("TMPDIR"))
     process = subprocess.Popen(  # noqa: S603 (our own interpreter, no shell)
         command,
-        env=user_environment(os.environ, temporary=os.environ.get("TMPDIR")),
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -92,10 +102,15 @@ def start_describing(
 
 
 def describe_in_child(
-    path: Path | str, py_files: Sequence[Path] = (), *, names: Names | None = None, is_module: bool = False
+    path: Path | str,
+    py_files: Sequence[Path] = (),
+    *,
+    names: Names | None = None,
+    is_module: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Description:
-    """Describe a job's file in another process and wait for it. See `Describing.read`."""
-    return start_describing(path, py_files, names=names, is_module=is_module).read()
+    """Describe a job's file in another process and wait for it. See `start_describing` and `Describing.read`."""
+    return start_describing(path, py_files, names=names, is_module=is_module, environment=environment).read()
 
 
 def describe_here(source: CodeSource, names: Names) -> Description:

@@ -30,6 +30,7 @@ from mapreduce.podjob import (
     reason_of,
     write_file,
 )
+from mapreduce.userenvironment import container_environment
 from mapreduce.userjob import Names
 from mapreduce.volumes import POD_ROOT, pod_path, shown
 
@@ -82,11 +83,12 @@ def _code(job: PodJob, folder: Path, root: str) -> Code:
 
 def _describe(job: PodJob, code: Code, folder: Path) -> tuple[Description, Bundle | None]:
     names = Names.asked_by(job.spec)
+    environment = container_environment(os.environ)  # what is found here is found by executors
     try:
         if code.module is not None:
-            description = describe_in_child(code.module, names=names, is_module=True)
+            description = describe_in_child(code.module, names=names, is_module=True, environment=environment)
         else:
-            description = describe_in_child(code.volume_path or "", names=names)
+            description = describe_in_child(code.volume_path or "", names=names, environment=environment)
         bundle = make_bundle(code)
     except InvalidUserCode as error:
         return Description(name=job.name, problem=CodeProblem(message=_named(str(error), folder))), None

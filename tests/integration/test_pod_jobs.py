@@ -6,12 +6,15 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.hosts import short_folder
 from tests.support.podjobs import PodJob
+from tests.support.pods import interpreter_for_others
 from tests.support.workers import eventually, is_alive
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are Linux")
@@ -66,9 +69,19 @@ def counted(job: PodJob) -> Counter[str]:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., PodJob]]:
     made: list[PodJob] = []
+    stack = ExitStack()
 
-    def make(given: dict[str, Any], code: str = WORD_COUNT, *, is_shared: bool, text: str = TEXT) -> PodJob:
-        job = PodJob(tmp_path / "mr", given, code, is_shared=is_shared)
+    def make(
+        given: dict[str, Any],
+        code: str = WORD_COUNT,
+        *,
+        is_shared: bool,
+        has_users: bool = False,
+        text: str = TEXT,
+    ) -> PodJob:
+        # pytest's own folders are closed to other users
+        root = stack.enter_context(short_folder()) if has_users else tmp_path
+        job = PodJob(root / "mr", given, code, is_shared=is_shared, has_users=has_users)
         made.append(job)
         (job.claim / "in").mkdir()
         (job.claim / "in" / "text.txt").write_text(text)
@@ -77,6 +90,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., PodJob]]:
     yield make
     for job in made:
         job.close()
+    stack.close()
 
 
 def gated_text() -> str:
@@ -93,6 +107,21 @@ def test_a_job_ends_with_the_right_output_and_its_workers_with_0(start: Callable
     assert [pod.agent.exit_code() for pod in pods] == [0, 0]
     for pod in pods:
         assert [path for path in pod.disk.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("is_shared", [True, False], ids=["Shared", "Peer"])
+def test_containers_of_different_users_need_no_more_than_their_group(
+    start: Callable[..., PodJob], is_shared: bool
+) -> None:
+    if interpreter_for_others() is None:
+        pytest.skip("needs root, setpriv, and an interpreter that other users can read")
+    job = start(spec(), is_shared=is_shared, has_users=True)
+    pods = [job.start_pod(f"worker-{index}") for index in range(2)]
+    status = job.until_over()
+    assert (status.state, status.message) == ("Complete", "")
+    assert counted(job) == expected(TEXT)
+    assert [pod.agent.exit_code() for pod in pods] == [0, 0]
+    assert not list((job.claim / "out").rglob("*.out"))
 
 
 def test_a_map_only_job_hands_in_its_outputs(start: Callable[..., PodJob]) -> None:

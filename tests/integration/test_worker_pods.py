@@ -15,7 +15,7 @@ import pytest
 from mapreduce.protocol.messages import Assignment, Commit, Fail, Release, RunRef
 from tests.support.attempts import SUM
 from tests.support.hosts import short_folder
-from tests.support.pods import AGENT_USER, EXECUTOR_USER, Pod, interpreter_for_others
+from tests.support.pods import AGENT_USER, EXECUTOR_USER, Pod, interpreter_for_others, share
 from tests.support.workers import Setting, eventually, is_alive, setting_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are Linux")
@@ -85,42 +85,44 @@ def test_runs_and_outputs_are_moved_from_the_work_folder_before_they_are_committ
     assert pod.agent.exit_code() == 0
 
 
-def test_two_users_of_one_group_work_together_and_neither_reads_what_is_the_others(stage: Stage) -> None:
+def test_two_users_of_one_group_work_together_and_neither_reads_what_is_the_others() -> None:
     if interpreter_for_others() is None:
         pytest.skip("needs root, setpriv, and an interpreter that other users can read")
-    setting = stage.setting
-    code = f"""
-    import os
-    print("user", os.getuid())
-    try:
-        print(open({str(setting.coordinator.folder / "token")!r}).read())
-    except PermissionError:
-        print("no token")
-    def mapper(line):
-        yield line, 1
-    """
-    setting.job(code)
-    _open_to_group(setting)
-    stage.pod(has_users=True)
-    task = setting.map_task(0, "a\n")
-    stage.coordinator.grant(task)
-    made = stage.coordinator.result(task.id, within_s=30)
-    assert isinstance(made, Commit), made
-    run = setting.folder / "runs-1" / f"{task.id.stem}.run"
-    assert run.stat().st_uid == EXECUTOR_USER
-    log = stage.coordinator.logs[task.id.stem].decode()
-    assert f"user {EXECUTOR_USER}" in log
-    assert "no token" in log
+    with ExitStack() as stack:
+        folder = stack.enter_context(short_folder())  # pytest's own folders are closed to other users
+        stage = Stage(stack.enter_context(setting_in(folder)), stack)
+        setting = stage.setting
+        setting.job(
+            f"""
+            import os
+            print("user", os.getuid())
+            try:
+                print(open({str(folder / "state" / "token")!r}).read())
+            except PermissionError:
+                print("no token")
+            def mapper(line):
+                yield line, 1
+            """
+        )
+        _open_to_group(setting)
+        stage.pod(has_users=True)
+        task = setting.map_task(0, "a\n")
+        stage.coordinator.grant(task)
+        made = stage.coordinator.result(task.id, within_s=30)
+        assert isinstance(made, Commit), made
+        run = setting.folder / "runs-1" / f"{task.id.stem}.run"
+        assert run.stat().st_uid == EXECUTOR_USER
+        log = stage.coordinator.logs[task.id.stem].decode()
+        assert f"user {EXECUTOR_USER}" in log
+        assert "no token" in log
 
 
 def _open_to_group(setting: Setting) -> None:
-    """What the fixture made in a private folder of root is shared as volumes are; the token is the agent's."""
-    for folder in [setting.folder, *setting.folder.parents][:-2]:
-        folder.chmod(folder.stat().st_mode | 0o055)
+    """Folders of the job are shared as volumes are; the token is the agent's."""
+    setting.folder.chmod(0o755)
     for name in ("runs-1", "attempts-1", "traces-1"):
         (setting.folder / name).mkdir()
-        os.chown(setting.folder / name, 0, 10_000)
-        (setting.folder / name).chmod(0o2770)
+        share(setting.folder / name)
     token = setting.coordinator.folder / "token"
     os.chown(token, AGENT_USER, 0)
     token.chmod(0o400)

@@ -17,9 +17,9 @@ from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import CoordinatorClient, UrlEndpoint
 from mapreduce.protocol.messages import CoordinatorStatus, JobStatus
 from tests.support.hosts import short_folder
-from tests.support.pods import Pod
+from tests.support.pods import AGENT_USER, EXECUTOR_USER, Pod, as_user, interpreter_for_others, share
 
-DEADLINE_S = 90.0
+DEADLINE_S = 60.0
 
 
 class PodJob:
@@ -30,10 +30,13 @@ class PodJob:
         spec: as in a manifest; `pvc://data/...` is a folder of this test.
         code: the job's Python.
         is_shared: coordinator and workers share a volume for runs.
+        has_users: each container is the user that it is in a cluster. Needs `interpreter_for_others`.
     """
 
-    def __init__(self, root: Path, spec: dict[str, Any], code: str, *, is_shared: bool) -> None:
-        self.root, self.is_shared = root, is_shared
+    def __init__(
+        self, root: Path, spec: dict[str, Any], code: str, *, is_shared: bool, has_users: bool = False
+    ) -> None:
+        self.root, self.is_shared, self.has_users = root, is_shared, has_users
         self._stack = ExitStack()
         self.pods: list[Pod] = []
         self.claim = root / "claims" / "data"
@@ -54,8 +57,17 @@ class PodJob:
 
     def start(self) -> PodJob:
         """The init container runs, and the coordinator starts."""
+        if self.is_shared:
+            (self.root / "runs").mkdir(exist_ok=True)
+        if self.has_users:
+            share(self.root)
+            self.root.parent.chmod(0o755)
         folders = ["--job", self.root / "job", "--root", self.root, "--termination-log", self.root / "termination"]
-        _run("mapreduce.podprepare", "--out", self.root / "prepared", *folders).wait(DEADLINE_S)
+        self._run(EXECUTOR_USER, "mapreduce.podprepare", "--out", self.root / "prepared", *folders).wait(DEADLINE_S)
+        if self.has_users:
+            (self.root / "tokens").chmod(0o700)
+            for path in (self.root / "tokens", *(self.root / "tokens").iterdir()):
+                os.chown(path, AGENT_USER, 0)
         self.start_coordinator()
         return self
 
@@ -74,7 +86,7 @@ class PodJob:
         options += ["--host", "127.0.0.1", "--port", self.port, "--metrics-port", 0]
         if self.is_shared:
             options += ["--runs", root / "runs"]
-        self.coordinator = _run("mapreduce.coordinator.pod", *options)
+        self.coordinator = self._run(AGENT_USER, "mapreduce.coordinator.pod", *options)
 
     def kill_coordinator(self) -> None:
         assert self.coordinator is not None
@@ -88,10 +100,18 @@ class PodJob:
         if self.is_shared:
             output_work = self.claim / "out" / "_mapreduce" / "work" / name
             for work in (self.root / "runs" / "work" / name, output_work):
-                work.mkdir(parents=True, exist_ok=True)  # as kubelet makes what subPathExpr names
+                self._make_sub_path(work)
             where += ["--work", f"{self.root}/runs/work/{name}={self.root}/runs/work/{name}"]
             where += ["--output-work", f"{output_work}={output_work}"]
-        pod = Pod(None, folder, *where, *options, by_coordinator=not self.is_shared, has_work=self.is_shared)
+        pod = Pod(
+            None,
+            folder,
+            *where,
+            *options,
+            by_coordinator=not self.is_shared,
+            has_work=self.is_shared,
+            has_users=self.has_users,
+        )
         self.pods.append(pod)
         return pod
 
@@ -130,7 +150,16 @@ class PodJob:
         self.client.close()
         self._stack.close()
 
+    def _make_sub_path(self, folder: Path) -> None:
+        """Make what subPathExpr names as kubelet does: with the rights of the folder above it."""
+        for path in reversed((folder, *folder.parents)):
+            if path.is_relative_to(self.root) and not path.exists():
+                path.mkdir()
+                if self.has_users:
+                    share(path)
 
-def _run(module: str, *options: object) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", module, *(str(option) for option in options)]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=dict(os.environ))
+    def _run(self, user: int, module: str, *options: object) -> subprocess.Popen[bytes]:
+        interpreter = interpreter_for_others() if self.has_users else None
+        prefix = [sys.executable] if interpreter is None else [*as_user(user), *interpreter]
+        command = [*prefix, "-m", module, *(str(option) for option in options)]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=dict(os.environ), cwd="/")

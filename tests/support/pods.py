@@ -43,16 +43,11 @@ class Pod:
         self.secrets = folder / "secrets"
         for made in (self.sockets, self.disk, self.work):
             made.mkdir(exist_ok=True)
-            self.share(made)
+            if has_users:
+                share(made)
         folder.chmod(0o755)
         self.host = self.start_host()
         self.agent = self._start_agent(options if has_work else (*self._work(by_coordinator), *options))
-
-    def share(self, folder: Path, *, group_may_write: bool = True) -> None:
-        """Give a folder to the group, as fsGroup does with a volume."""
-        if self.has_users:
-            os.chown(folder, 0, GROUP)
-            folder.chmod(0o2775 if group_may_write else 0o2755)
 
     def start_host(self) -> HostProcess:
         """The executors' container starts (again)."""
@@ -66,7 +61,8 @@ class Pod:
         if not by_coordinator:
             return ["--work", f"{self.work}={self.work}", "--output-work", f"{self.work}={self.work}"]
         (self.disk / "work").mkdir()
-        self.share(self.disk / "work")
+        if self.has_users:
+            share(self.disk / "work")
         return ["--work", f"{self.disk}/work={self.disk}/work"]
 
     def _start_agent(self, options: Sequence[str]) -> Worker:
@@ -82,7 +78,14 @@ class Pod:
             return [sys.executable]
         interpreter = interpreter_for_others()
         assert interpreter is not None
-        return [*_as(user), *interpreter]
+        return [*as_user(user), *interpreter]
+
+
+def share(folder: Path) -> None:
+    """Give a folder with all in it to the group, as fsGroup does with a volume."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, 0, GROUP)
+        path.chmod(0o2770 if path.is_dir() else 0o660)
 
 
 def interpreter_for_others() -> list[str] | None:
@@ -94,11 +97,13 @@ def interpreter_for_others() -> list[str] | None:
     for program in (sys.executable, f"/usr/bin/{version}"):
         command = ["env", f"PYTHONPATH={path}", program]
         probe = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', 'import mapreduce_worker']))"
-        done = subprocess.run([*_as(EXECUTOR_USER), *command, "-c", probe], check=False, capture_output=True, cwd="/")
+        done = subprocess.run(
+            [*as_user(EXECUTOR_USER), *command, "-c", probe], check=False, capture_output=True, cwd="/"
+        )
         if done.returncode == 0:
             return command
     return None
 
 
-def _as(user: int) -> list[str]:
+def as_user(user: int) -> list[str]:
     return ["setpriv", f"--reuid={user}", f"--regid={GROUP}", "--clear-groups", "--inh-caps=-all"]
