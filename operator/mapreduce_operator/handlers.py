@@ -16,7 +16,6 @@ import kopf
 from mapreduce.errors import UsageError
 from mapreduce_operator import logs
 from mapreduce_operator.api import configuration, is_in_cluster
-from mapreduce_operator.cluster import silence_s
 from mapreduce_operator.kopfsettings import NoDiffBase, expiration, login_info
 from mapreduce_operator.naming import GROUP, PLURAL, VERSION
 from mapreduce_operator.operating import Operator
@@ -35,7 +34,9 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.watching.server_timeout = max(1, round(ours.watch_s))  # the API takes whole seconds only
     settings.watching.client_timeout = ours.watch_s * 1.25
     settings.watching.connect_timeout = 10.0
-    settings.watching.inactivity_timeout = silence_s(ours.watch_s)
+    # When kopf's own look-out for silence expires just as an event comes, it raises and the whole operator ends. The
+    # timeout of the whole request finds silence as well.
+    settings.watching.inactivity_timeout = ours.watch_s * 10
     settings.watching.chunk_size = 100
     settings.networking.request_timeout = ours.request_s
     settings.networking.connect_timeout = min(10.0, ours.request_s)

@@ -40,8 +40,8 @@ class Settings:
     lease_name: str = "mapreduce-operator"
     lease_s: float = 15.0
     """How long the Lease holds without renewal; it is renewed much more often."""
-    watch_s: float = 120.0
-    """Length of one watch request; a watch that is silent for longer is given up and begun again."""
+    watch_s: float = 60.0
+    """Length of one watch request; one that is silent for a quarter longer is given up and begun again."""
     request_s: float = 30.0
     """Longest time of one request to the API server."""
     health_port: int = 0
