@@ -65,10 +65,12 @@ class LongJob:
             yield r.WorkerRegistered(self.worker(number), self.slots, "", BEGUN_AT + 0.3)
         chance = random.Random(self.seed)
         now_at = BEGUN_AT + 0.5
-        for now_at, record in self._phase("map", self.maps, self.map_s, now_at, chance):
+        for at, record in self._phase("map", self.maps, self.map_s, now_at, chance):
+            now_at = at
             yield record
         yield r.MapsCompleted(1, tuple(self.partition_bytes()), now_at)
-        for now_at, record in self._phase("reduce", self.reduces, self.map_s * 4, now_at, chance):
+        for at, record in self._phase("reduce", self.reduces, self.map_s * 4, now_at, chance):
+            now_at = at
             yield record
         if self.ends:
             yield r.JobCommitting(1, now_at)
@@ -79,7 +81,10 @@ class LongJob:
 
     def partition_bytes(self) -> list[int]:
         fair = 40 << 20
-        return [fair * self.reduces if self.is_skewed and index == 1 else fair + index * 1_000 for index in range(self.reduces)]
+        return [
+            fair * self.reduces if self.is_skewed and index == 1 else fair + index * 1_000
+            for index in range(self.reduces)
+        ]
 
     def _phase(
         self, kind: TaskKind, count: int, mean_s: float, now_at: float, chance: random.Random

@@ -33,7 +33,7 @@ from mapreduce.coordinator.statefiles import (
     write_endpoint,
 )
 from mapreduce.coordinator.tickets import Tickets
-from mapreduce.errors import UsageError
+from mapreduce.errors import MapReduceError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,8 @@ async def serving(
                 if note is not None:
                     note.unlink(missing_ok=True)
                 _retract(folder)
+                with contextlib.suppress(MapReduceError):  # the log has failed, which is told elsewhere
+                    await service.viewing.finish()
                 await runner.cleanup()
         finally:
             await service.close()

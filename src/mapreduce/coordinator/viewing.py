@@ -43,6 +43,8 @@ _SELDOM: Final = 4
 #: How long frames are kept, and changes noted, for viewers that come back.
 _LINGER_S: Final = 30.0
 _KEPT_BYTES: Final = 16 << 20
+#: What the last frame may take to reach the sockets of its viewers.
+_LAST_WORDS_S: Final = 0.1
 
 
 class Viewing:
@@ -88,6 +90,19 @@ class Viewing:
         """Nobody has looked at it for a while."""
         self._watched.pop(job).job.attempts.ended = None
 
+    async def finish(self) -> None:
+        """Tell all viewers how things stand, before the server ends: the process of a `mr run` ends with its job."""
+        seen = [watched for watched in self._watched.values() if watched.viewer_count]
+        for watched in seen:
+            await watched.publish()
+        if seen:
+            await asyncio.sleep(_LAST_WORDS_S)
+
+    def close(self) -> None:
+        """The coordinator ends."""
+        for watched in self._watched.values():
+            watched.close()
+
     def resumed(self, job: int) -> tuple[int, int]:
         """Maps and reduces that were committed when this incarnation took the job up."""
         found: tuple[int, int] = getattr(self._shell, "resumed", {}).get(job, (0, 0))
@@ -131,12 +146,13 @@ class _Watched:
         self._viewing, self._shell = viewing, shell
         self._kept = _Kept()
         self._arrived = asyncio.Event()
-        self._viewer_count = 0
+        self.viewer_count = 0
         self._making: asyncio.Task[None] | None = None
         self._leaving: asyncio.TimerHandle | None = None
         self._rows = len(job.attempts.kind)
         self._told: tuple[object, ...] = ()
         self._number = 0
+        self._publishing = asyncio.Lock()
         self._durations = Durations()
         self._durations.learn(job.attempts, range(self._rows))
         job.attempts.ended = []
@@ -166,21 +182,28 @@ class _Watched:
             self._leave()
 
     def _enter(self) -> None:
-        self._viewer_count += 1
+        self.viewer_count += 1
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
         if self._making is None or self._making.done():
             self._making = asyncio.create_task(self._make_frames())
-            self._making.add_done_callback(lambda _: self._arrived.set())
+            self._making.add_done_callback(lambda _: self._wake())
 
     def _leave(self) -> None:
-        self._viewer_count -= 1
-        if not self._viewer_count:
-            if self._making is not None:
-                self._making.cancel()
+        self.viewer_count -= 1
+        if (
+            not self.viewer_count
+        ):  # frames are not cut short: what one has taken note of would be lost to who comes back
             loop = asyncio.get_running_loop()
             self._leaving = loop.call_later(_LINGER_S, self._viewing.forget, self.job.id)
+
+    def close(self) -> None:
+        """End everything; nobody comes back."""
+        if self._making is not None:
+            self._making.cancel()
+        if self._leaving is not None:
+            self._leaving.cancel()
 
     async def _make_frames(self) -> None:
         sequence = self._kept.frames[-1][0] if self._kept.frames else -1
@@ -191,14 +214,24 @@ class _Watched:
                         await self._shell.change.wait()
                 except TimeoutError:
                     pass
+            if not self.viewer_count:
+                return
+            sequence = await self.publish()
+            await asyncio.sleep(FRAME_S)
+
+    async def publish(self) -> int:
+        """Make a frame now and hand it to all viewers; the sequence it shows."""
+        async with self._publishing:  # frames come in the order in which they were made
             frame = self._frame()
             await self._shell.durable()
-            sequence = frame.sequence
-            self._kept.add(sequence, wire.encode(frame))
-            self._arrived.set()
-            self._arrived = asyncio.Event()
-            # the last frame of a job that runs here has to be out before its process ends
-            await asyncio.sleep(FRAME_S if not self.job.phase.is_final else FRAME_S / 10)
+            self._kept.add(frame.sequence, wire.encode(frame))
+            self._wake()
+            return frame.sequence
+
+    def _wake(self) -> None:
+        """Let every follower look again, once: an event that stays set would be a loop without a rest."""
+        self._arrived.set()
+        self._arrived = asyncio.Event()
 
     def _frame(self) -> Frame:
         """What is new since the last one; in one turn with taking note of it."""

@@ -28,7 +28,7 @@ const commands = {
     });
     page = await context.newPage();
     page.on("request", (request) => asked.push(`${request.method()} ${request.url()}`));
-    page.on("console", (message) => { if (message.type() === "error") said.push(message.text()); });
+    page.on("console", (message) => { if (["error", "debug"].includes(message.type())) said.push(message.text()); });
     page.on("pageerror", (error) => said.push(String(error)));
     await page.goto(url);
     return null;

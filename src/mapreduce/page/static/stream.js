@@ -76,6 +76,7 @@ class Stream {
         }
       } catch (error) {
         if (error instanceof NoToken) throw error;
+        console.debug("The connection ended:", error);
       }
       if (this.isOver) return;
       lostAt = lostAt || Date.now();
