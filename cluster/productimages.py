@@ -95,10 +95,10 @@ def is_loaded(cluster: Cluster, digest: str) -> bool:
     """Whether every running node has these images under both names; of a given cluster nothing is known."""
     if Way(cluster.way) is Way.GIVEN:
         return False
-    return all(_is_complete(listed, digest) for listed in _listed_by_nodes(cluster))
+    return all(is_complete(listed, digest) for listed in _listed_by_nodes(cluster))
 
 
-def _is_complete(listed: str, digest: str) -> bool:
+def is_complete(listed: str, digest: str) -> bool:
     """From what `ctr images ls` prints: whether `dev` is the same image as the digest's, for both targets."""
     rows = (line.split() for line in listed.splitlines()[1:])
     digests = {row[0]: row[2] for row in rows if len(row) > 2}

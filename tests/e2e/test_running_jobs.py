@@ -81,9 +81,9 @@ def test_code_that_raises_fails_the_job_with_the_record_it_raised_at(namespace: 
 
 
 def test_an_output_that_is_there_is_refused_and_not_touched(namespace: Namespace) -> None:
-    for name in ("first", "second"):
-        namespace.apply(clusterjobs.job(name, texts=[f"{name}\n"]))
-        ended = clusterjobs.await_end(namespace, name)
-    failed = condition(ended, "Failed")
+    namespace.apply(clusterjobs.job("first", texts=["first\n"]))
+    clusterjobs.await_complete(namespace, "first")
+    namespace.apply(clusterjobs.job("second", texts=["second\n"]))
+    failed = condition(clusterjobs.await_end(namespace, "second"), "Failed")
     assert (failed["status"], failed["reason"]) == ("True", "OutputExists")
     assert b"first" in b"".join(read_claim(namespace, "output", "counts").values())
