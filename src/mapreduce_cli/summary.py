@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mapreduce.diagnosis.failuregroups import FailureGroup, group_failures, signature
-from mapreduce.diagnosis.wording import as_options
+from mapreduce.diagnosis.wording import as_options, as_uris
 from mapreduce.protocol.messages import FailureSample, JobStatus
 from mapreduce_cli.units import format_count, format_duration, format_size
 
@@ -62,7 +62,7 @@ def describe_failure(status: JobStatus, *, logs: str, retry: str, is_in_cluster:
 
     Outside clusters settings are named by their options: those are what was typed.
     """
-    words = str if is_in_cluster else as_options
+    words = as_uris if is_in_cluster else as_options
     how = "was cancelled" if status.state == "Cancelled" else "failed"
     lines = [f"job '{status.name}' {how}" + (f": {status.reason}" if status.reason else "")]
     sample = _decisive(status.failures)
@@ -91,7 +91,7 @@ def describe_answer(answer: Answer, *, most_groups: int) -> str:
     lines += [_field("note", note) for note in answer.notes]
     for group in answer.failures[:most_groups]:
         lines.append(_field("failed", f"{plural(group.count, 'attempt')} of {_some(group.tasks)}"))
-        lines += _describe_sample(group.newest, logs=answer.logs, words=str if answer.is_in_cluster else as_options)
+        lines += _describe_sample(group.newest, logs=answer.logs, words=as_uris if answer.is_in_cluster else as_options)
     if len(answer.failures) > most_groups:
         lines.append(f"  and {plural(len(answer.failures) - most_groups, 'other cause')}")
     if answer.retry:
@@ -106,7 +106,7 @@ def _describe_sample(sample: FailureSample, *, logs: str, words: Callable[[str],
         _field("task", f"{sample.id.task}, attempt {sample.id.attempt}" + _on(sample.worker)),
     ]
     if failure.record:
-        lines.append(_field("record", failure.record))
+        lines.append(_field("record", as_uris(failure.record)))
     if failure.traceback.strip():
         lines.append("  traceback, from your code:")
         lines += [f"    {line}" for line in failure.traceback.strip("\n").split("\n")]

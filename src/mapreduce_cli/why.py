@@ -16,7 +16,7 @@ import msgspec
 
 from mapreduce.diagnosis.failuregroups import FailureGroup, group_failures
 from mapreduce.diagnosis.headline import Severity, headline
-from mapreduce.diagnosis.wording import as_options
+from mapreduce.diagnosis.wording import as_options, as_uris
 from mapreduce.errors import Unreachable, UsageError
 from mapreduce.page.messages import Frame
 from mapreduce.protocol.messages import FINAL_STATES
@@ -78,9 +78,11 @@ def of_folder(folder: Path) -> Answer:
 
 def of_cluster(found: OfCluster) -> Answer:
     """By the object's conditions, and by the coordinator where those say that everything is as it should be."""
-    answer = _of_conditions(found)
-    if answer is not None:
-        return answer
+    answer = _of_conditions(found) or _of_its_coordinator(found)
+    return dataclasses.replace(answer, sentence=as_uris(answer.sentence))
+
+
+def _of_its_coordinator(found: OfCluster) -> Answer:
     from mapreduce_cli.cluster.proxied import JOB_NUMBER, coordinator_client
 
     logs = f"mr logs {found.command_name}"
@@ -185,6 +187,8 @@ def _of_conditions(found: OfCluster) -> Answer | None:
         sentence = (condition.message or known.sentence).strip()
         fix = known.fix if known.fix and known.fix not in sentence else ""
         failures = group_failures(as_status(job).failures) if type_ == "Failed" else ()
+        if failures:  # they have the traceback that the message repeats
+            sentence = sentence.partition("\n")[0]
         retry = retry_of(found) if type_ == "Failed" else ""
         if fix == "" and known.fix and sentence.endswith(known.fix):
             sentence, fix = sentence.removesuffix(known.fix).strip(), known.fix

@@ -238,6 +238,14 @@ def test_the_image_of_the_reader_is_that_of_a_coordinator_there(person: Person, 
     assert (spec["containers"][0]["image"], spec["imagePullSecrets"]) == ("registry/own:2", [{"name": "pull"}])
 
 
+def test_without_any_coordinator_it_is_the_one_that_the_operator_was_told(person: Person, kubelet: Kubelet) -> None:
+    container = {"env": [{"name": "MR_WORKER_IMAGE", "value": "registry/worker:3"}]}
+    spec = {"template": {"spec": {"containers": [container]}}}
+    person.cluster.put("/apis/apps/v1/deployments/op", {"metadata": {"name": "op"}, "spec": spec})
+    assert person.mr("get", "pvc://results/wc", "-n", "team-a").code == 0
+    assert kubelet.pods[0]["spec"]["containers"][0]["image"] == "registry/worker:3"
+
+
 def test_without_any_image_the_error_asks_for_one(person: Person) -> None:
     ran = person.mr("get", "pvc://results/wc", "-n", "team-a")
     assert (ran.code, "--reader-image" in ran.err) == (2, True)

@@ -90,7 +90,7 @@ FAILED: dict[str, Any] = {
     "state": "Failed",
     "attemptsFailed": 5,
     "conditions": [
-        condition("Failed", "True", "TaskFailed", "The job's code raised an exception. ValueError: no number: 'x'"),
+        condition("Failed", "True", "TaskFailed", "The job's code raised an exception.\nTraceback: ValueError"),
         condition("Finished", "True", "JobFailed"),
     ],
     "failures": [

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mapreduce.diagnosis.wording import MANIFEST_ONLY, OPTIONS, as_options
+from mapreduce.diagnosis.wording import MANIFEST_ONLY, OPTIONS, as_options, as_uris
 from mapreduce.model import JobSpec
 from mapreduce_cli.commands.submit import command as submit
 from tools.draw_defaults import described_fields
@@ -25,6 +25,18 @@ from tools.draw_defaults import described_fields
 )
 def test_fields_become_options_and_words_stay(said: str, read: str) -> None:
     assert as_options(said) == read
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("/mr/claims/books/a.txt, byte 17", "pvc://books/a.txt, byte 17"),
+        ("/mr/configmaps/words/list.txt", "configmap://words/list.txt"),
+        ("/mr/claims/ and /mr/job stay", "/mr/claims/ and /mr/job stay"),
+    ],
+)
+def test_paths_of_pods_become_places_of_the_cluster(said: str, read: str) -> None:
+    assert as_uris(said) == read
 
 
 def test_every_field_that_is_reworded_exists() -> None:

@@ -1,7 +1,7 @@
-"""Settings named as the person knows them: `--task-timeout` to whoever typed a command line, the field elsewhere. Pure.
+"""Settings and places named as the person knows them: `--task-timeout`, `pvc://books/a.txt`. Pure.
 
-What the engine says names the fields of a manifest, for it does not know who asked. Whoever shows it to somebody at a
-command line passes it through here.
+What the engine says names the fields of a manifest and the paths that it sees, for it does not know who asked. Whoever
+shows it to a person passes it through here.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def _pattern() -> re.Pattern[str]:
 
 
 _NAMED: Final = _pattern()
+#: Where claims and ConfigMaps are in the pods of a job.
+_MOUNTED: Final = re.compile(r"/mr/(claims|configmaps)/(?=[a-z0-9])")
 
 
 def as_options(text: str) -> str:
@@ -53,3 +55,8 @@ def as_options(text: str) -> str:
         return OPTIONS.get(field, f"{field} (in a manifest)")
 
     return _NAMED.sub(named, text)
+
+
+def as_uris(text: str) -> str:
+    """The text with every path of a pod as the place in the cluster that it is."""
+    return _MOUNTED.sub(lambda match: "pvc://" if match[1] == "claims" else "configmap://", text)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from mapreduce.errors import MapReduceError, Unreachable, UsageError
+from mapreduce.errors import MapReduceError, Unauthorized, Unreachable, UsageError
 from mapreduce.local.sigterm import Interrupted, raise_on_sigterm
 from mapreduce.protocol.client import CoordinatorClient
 from mapreduce.protocol.endpoint import Endpoint, UrlEndpoint
@@ -32,6 +32,7 @@ DEADLINE_S: Final = 3_600
 _POLL_S: Final = 0.5
 _USER, _GROUP = 10_001, 10_000
 _STATE_MOUNT: Final = "/mr/state"
+_OPERATOR: Final = "app.kubernetes.io/name=mapreduce-operator"
 #: Reasons of a waiting container that do not get better by waiting.
 _HOPELESS: Final = {
     "ErrImagePull",
@@ -81,7 +82,7 @@ def log_mount(job: ClusterJob) -> Mount:
 
 
 def find_image(jobs: Jobs, job: ClusterJob | None, image: str | None) -> tuple[str, tuple[str, ...]]:
-    """The worker image and the pull secrets of coordinators here: the job's own, or of any other job of the namespace.
+    """The worker image: of the job's coordinator or any other one here, with its pull secrets; or the operator's default.
 
     Raises UsageError when none is known.
     """
@@ -89,7 +90,7 @@ def find_image(jobs: Jobs, job: ClusterJob | None, image: str | None) -> tuple[s
         return image, ()
     namespace, cluster = quote(jobs.cluster.namespace), jobs.cluster
     selector = "app.kubernetes.io/component=coordinator,app.kubernetes.io/managed-by=mapreduce-operator"
-    with contextlib.suppress(ApiRefusal, Unreachable):
+    with contextlib.suppress(ApiRefusal, Unauthorized, Unreachable):
         found = cluster.get(f"/apis/apps/v1/namespaces/{namespace}/statefulsets", labelSelector=selector)
         own = names_of(job).coordinator if job is not None else ""
         items = sorted(found.get("items", []), key=lambda item: item["metadata"]["name"] != own)
@@ -99,6 +100,13 @@ def find_image(jobs: Jobs, job: ClusterJob | None, image: str | None) -> tuple[s
             for container in pod["containers"]:
                 if container["name"] == "coordinator":
                     return container["image"], pulls
+    with contextlib.suppress(ApiRefusal, Unauthorized, Unreachable):
+        operators = cluster.get("/apis/apps/v1/deployments", labelSelector=_OPERATOR)
+        for item in operators.get("items", []):
+            for container in item["spec"]["template"]["spec"]["containers"]:
+                for entry in container.get("env") or []:
+                    if entry["name"] == "MR_WORKER_IMAGE" and entry.get("value"):
+                        return entry["value"], ()
     raise UsageError(
         "no coordinator is left here whose image the reader could use; name the worker image by --reader-image "
         "(or MR_READER_IMAGE)"

@@ -83,6 +83,7 @@ def _run(preparation: Preparation, *, workers: int | None, restart: bool, has_pa
         slots=settings.slots,
         may_overwrite=preparation.may_overwrite,
         restart=restart,
+        owns_process=True,
         has_page=has_page,
     )
     report = run(request, make_watcher())
