@@ -31,6 +31,9 @@ class MachineUnderStress(RuleBasedStateMachine):
         self.bench = Bench()
         self.accepted: dict[m.AttemptId, int] = {}
         self.undone: set[m.AttemptId] = set()
+        self.copies: dict[m.AttemptId, int] = {}
+        """Whole copies of runs, with the digest of each."""
+        self.seen_records = 0
 
     # -------------------------------------------------------------------------------------------------------- events
 
@@ -121,8 +124,27 @@ class MachineUnderStress(RuleBasedStateMachine):
     def a_run_is_found_gone(self, index: int) -> None:
         job = self.bench.state.current_job
         assert job is not None
-        if index < job.maps.count and job.maps.was_committed(index) and not job.is_map_only:
+        is_shared = job.spec.storage.shuffle == "Shared"  # of a worker's own runs nobody else can tell
+        if is_shared and index < job.maps.count and job.maps.was_committed(index) and not job.is_map_only:
             self.bench.turn(events.RunsProbed(job.id, (job.maps.output(index).id,), "gone"))
+
+    @rule(attempt=attempts, is_other=st.booleans())
+    def a_copy_of_a_run_is_kept(self, attempt: m.AttemptId, is_other: bool) -> None:
+        job = self.bench.state.jobs[attempt.job]
+        if attempt.kind == "map" and job.spec.storage.shuffle == "Peer" and not job.phase.is_final:
+            self.copies[attempt] = attempt.attempt if is_other else output_of(attempt).digest
+            self.bench.turn(events.ReplicaKept(attempt, self.copies[attempt]))
+
+    @precondition(lambda self: self.copies)
+    @rule(number=st.integers(0, 20))
+    def a_copy_is_found_bad(self, number: int) -> None:
+        attempt = sorted(self.copies, key=str)[number % len(self.copies)]
+        del self.copies[attempt]
+        self.bench.turn(events.ReplicasBad(attempt.job, (attempt,), "cut short"))
+
+    @rule(worker=WORKERS, is_charged=st.booleans())
+    def a_workers_end_is_seen(self, worker: str, is_charged: bool) -> None:
+        self.bench.turn(events.WorkersGone((worker,), is_charged))
 
     @precondition(lambda self: self.bench.state.current_job is not None)
     @rule(is_whole=st.booleans(), index=st.integers(0, 5))
@@ -142,6 +164,7 @@ class MachineUnderStress(RuleBasedStateMachine):
     @rule(from_snapshot=st.booleans())
     def the_coordinator_restarts(self, from_snapshot: bool) -> None:
         self.bench.restart(from_snapshot=from_snapshot)
+        self.bench.sessions.replicas = dict(self.copies)  # it finds them in its folder
         if from_snapshot:
             invariants.check_replay(self.bench.state, self.bench.replayed())
 
@@ -186,6 +209,16 @@ class MachineUnderStress(RuleBasedStateMachine):
             table = self.bench.state.jobs[attempt.job].table(attempt.kind)
             assert table.state[attempt.index] == TaskState.COMMITTED
             assert table.output(attempt.index).id == attempt
+
+    @invariant()
+    def no_run_with_a_copy_is_made_again(self) -> None:
+        fresh, self.seen_records = self.bench.log[self.seen_records :], len(self.bench.log)
+        for record in fresh:
+            if isinstance(record, records.OutputLost) and record.kind == "map":
+                table = self.bench.state.jobs[record.job].maps
+                for index in record.indexes:
+                    lost = table.output(index)
+                    assert self.copies.get(lost.id) != lost.digest, f"{lost.id} has a copy"
 
     @invariant()
     def counters_count_each_task_once(self) -> None:
