@@ -22,6 +22,7 @@ from mapreduce.local.paths import OutputPaths
 from mapreduce.local.preflight import check_space, default_worker_count, list_inputs
 from mapreduce.local.preparing import PreparedJob, prepared_of
 from mapreduce.local.processes import WorkerProcesses, WorkerSettings
+from mapreduce.local.quickstart import without_certificates
 from mapreduce.local.sigterm import raise_on_sigterm
 from mapreduce.local.watching import PhaseTimes, RunReport, SilentWatcher, Watcher
 from mapreduce.model import JobSpec
@@ -41,6 +42,8 @@ class RunRequest:
     slots: int = 1
     may_overwrite: bool = False
     restart: bool = False
+    owns_process: bool = False
+    """This process is for the run only: no client of aiohttp will be used in it."""
     has_page: bool = False
     """Whether the page is served while the job runs, and its address told to the watcher."""
 
@@ -128,7 +131,7 @@ class _LocalRun:
         check_space(self.paths.state)
         self.workers.start()
         # No daemon: an interpreter that ends while a thread imports C extensions crashes. A refused run waits for it.
-        threading.Thread(target=_import_hosting).start()
+        threading.Thread(target=_import_hosting, args=(self.request.owns_process,)).start()
 
     def _settle(self, claim: OutputClaim) -> tuple[PreparedJob, OwnerRecord]:
         """All checks that are left; then the folder is this job's. Returns the job and its owner record."""
@@ -185,8 +188,9 @@ class _LocalRun:
         (self.paths.state / TOKEN_FILE).unlink(missing_ok=True)
 
 
-def _import_hosting() -> None:
+def _import_hosting(owns_process: bool) -> None:
     """Import what hosting needs, beside the processes that are starting; whoever needs it sooner waits for it."""
+    quick = without_certificates() if owns_process else contextlib.nullcontext()
     # RuntimeError: a refused run ends meanwhile, and some modules register for an exit that has begun.
-    with contextlib.suppress(ImportError, RuntimeError):
+    with contextlib.suppress(ImportError, RuntimeError), quick:
         import mapreduce.local.hosting  # noqa: F401
