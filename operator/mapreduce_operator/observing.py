@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
 from typing import Any, Final
 
+from mapreduce.clock import Clock
 from mapreduce_operator import facts
 from mapreduce_operator.api import ApiError
 from mapreduce_operator.cluster import ClusterPort
@@ -72,7 +72,9 @@ class Observer:
         watches: Watches,
         memories: Memories,
         settings: Settings,
+        clock: Clock,
     ) -> None:
+        self._clock: Final = clock
         self._cluster: Final = cluster
         self._coordinators: Final = coordinators
         self._watches: Final = watches
@@ -83,21 +85,16 @@ class Observer:
 
     async def observe(self, job: Resource, memory: Memory) -> Observed:
         """Look at everything that the plan for this job depends on. Raises `ApiError`."""
-        now_s = time.time()
-        is_first = memory.looked_s == float("-inf") and not memory.others
+        now_s, monotonic_s = self._clock.utc_s(), self._clock.monotonic_s()
+        is_first = memory.looked_s == float("-inf")
         is_new = is_first and job.status.start_time is None and job.deleted_s is None and not memory.must_look
-        is_due = (
-            memory.must_look
-            or (is_first and not is_new)
-            or (memory.looked_s > float("-inf") and time.monotonic() - memory.looked_s >= self._settings.resync_s)
-        )
         found: Snapshot | None = None
-        if is_new:
-            memory.looked_s = time.monotonic()  # nothing is there yet, and if it is, making it will tell
-        if is_due:
+        if is_new:  # nothing is there, or making it will tell; from now on it is looked for as for any other job
+            memory.looked_s = monotonic_s
+        elif memory.must_look or monotonic_s - memory.looked_s >= self._settings.resync_s:
             found = await self._look(job, memory)
-        elif is_new:
-            memory.looked_s = time.monotonic()  # there is nothing yet; from now on it is looked for as for any other
+            memory.looked_s = monotonic_s
+        is_whole = memory.looked_s == monotonic_s
         children = self._watches.children(job, frozenset(memory.others))
         is_started = job.status.start_time is not None or any(kind == "ConfigMap" for kind, _ in memory.others)
         needs_manifests = (
@@ -110,7 +107,7 @@ class Observer:
             found = await self._snapshot(job)
         spec = found.spec if found is not None else job.spec
         claims: dict[str, Claim | None] = {}
-        if spec is not None and (needs_manifests or is_due) and not job.is_true("Finished"):
+        if spec is not None and (needs_manifests or is_whole) and not job.is_true("Finished"):
             claims = await self._claims(job, volumes.sources(spec, job.names).named_claims)
         seen = Observed(
             job=job,
@@ -153,7 +150,7 @@ class Observer:
         memory.others = {
             key for key, raw in zip(wanted, objects, strict=True) if raw is not None and not _is_going(raw)
         }
-        memory.looked_s, memory.must_look = time.monotonic(), False
+        memory.must_look = False
         return snapshot.read(objects[0]) if objects[0] is not None else None
 
     async def _snapshot(self, job: Resource) -> Snapshot | None:
@@ -170,10 +167,10 @@ class Observer:
         reference = job.spec.code.config_map_ref if job.spec is not None else None
         if reference is None or job.is_true("Finished"):
             return None
-        is_due = time.monotonic() - memory.code_s >= min(_CODE_FRESH_S, self._settings.resync_s)
+        is_due = self._clock.monotonic_s() - memory.code_s >= min(_CODE_FRESH_S, self._settings.resync_s)
         if not is_urgent and not is_due:
             return None
-        memory.code_s = time.monotonic()
+        memory.code_s = self._clock.monotonic_s()
         raw = await self._cluster.get("ConfigMap", job.namespace, reference.name)
         if raw is None:
             return CodeMap(problem=f"ConfigMap {reference.name} is not there.")
@@ -191,7 +188,7 @@ class Observer:
 
     async def _node(self, name: str) -> Node | None:
         at_s, known = self._nodes.get(name, (float("-inf"), None))
-        if known is not None and time.monotonic() - at_s < _NODE_FRESH_S:
+        if known is not None and self._clock.monotonic_s() - at_s < _NODE_FRESH_S:
             return known
         if not self._may_see_nodes:
             return None
@@ -203,7 +200,7 @@ class Observer:
                 return None
             raise
         found = facts.node(raw) if raw is not None else Node(name=name, exists=False, silent_since_s=None)
-        self._nodes[name] = (time.monotonic(), found)
+        self._nodes[name] = (self._clock.monotonic_s(), found)
         return found
 
     async def _events(self, seen: Observed) -> tuple[EventFact, ...]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from mapreduce.clock import SystemClock
 from mapreduce_operator import facts, health, metrics
 from mapreduce_operator.api import Api, ApiError, configuration
 from mapreduce_operator.cluster import Cluster
@@ -62,11 +63,11 @@ class Operator:
             )
             await self._election.acquire()
             self._run(self._hold(self._election), "hold the Lease")
-        memories = Memories()
+        clock, memories = SystemClock(), Memories()
         self._coordinators = Coordinators()
         watches = self._watches(memories)
-        observer = Observer(cluster, self._coordinators, watches, memories, self.settings)
-        passes = Passes(cluster, self._coordinators, observer, memories, self.settings)
+        observer = Observer(cluster, self._coordinators, watches, memories, self.settings, clock)
+        passes = Passes(cluster, self._coordinators, observer, memories, self.settings, clock)
         self._queue = Queue(passes.look, at_once=self.settings.passes_at_once)
         for watch in watches.all:
             self._run(watch.run(cluster, watch_s=self.settings.watch_s), f"watch {watch.kind} {watch.namespace}")

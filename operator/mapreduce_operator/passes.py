@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
-import time
 from typing import Any, Final
 
 import msgspec
 
+from mapreduce.clock import Clock
 from mapreduce_operator import announcing, metrics, spec
 from mapreduce_operator.api import ApiError
 from mapreduce_operator.cluster import ClusterPort
@@ -55,7 +55,9 @@ class Passes:
         observer: Observer,
         memories: Memories,
         settings: Settings,
+        clock: Clock,
     ) -> None:
+        self._clock: Final = clock
         self._cluster: Final = cluster
         self._coordinators: Final = coordinators
         self._observer: Final = observer
@@ -153,7 +155,7 @@ class Passes:
             case actions.CancelJob():
                 await self._cancel(job, memory)
             case actions.Announce():
-                event = announcing.event(job, action, time.time(), self._settings.identity)
+                event = announcing.event(job, action, self._clock.utc_s(), self._settings.identity)
                 await self._announce([event])
 
     async def _create(self, job: Resource, action: actions.Create, memory: Memory) -> None:
@@ -161,7 +163,7 @@ class Passes:
         if await self._cluster.create(action.manifest):
             memory.others.add(action.key)
             if kind == "StatefulSet":
-                metrics.ACCEPT_SECONDS.observe(max(0.0, time.time() - job.created_s))
+                metrics.ACCEPT_SECONDS.observe(max(0.0, self._clock.utc_s() - job.created_s))
             return
         there = await self._cluster.get(kind, job.namespace, name)
         if there is None or there["metadata"].get("deletionTimestamp"):
@@ -203,14 +205,14 @@ class Passes:
         wanted: Raw = msgspec.json.decode(msgspec.json.encode(status))  # lists, as they come back
         if wanted == job.raw_status:
             return None
-        wait_s = memory.written_s + _WRITE_EVERY_S - time.monotonic()
+        wait_s = memory.written_s + _WRITE_EVERY_S - self._clock.monotonic_s()
         if wait_s > 0 and not _is_urgent(job.status, status):
             return wait_s
         if not await self._cluster.write_status(raw, wanted):
             return _LOOK_AT_ONCE_S  # somebody changed the object meanwhile
         metrics.STATUS_WRITES.inc()
-        memory.written_s = time.monotonic()
-        await self._announce(announcing.changes(job, status, time.time(), self._settings.identity))
+        memory.written_s = self._clock.monotonic_s()
+        await self._announce(announcing.changes(job, status, self._clock.utc_s(), self._settings.identity))
         return None
 
     async def _announce(self, events: list[Raw]) -> None:

@@ -6,6 +6,7 @@ one of the things that a pass sees.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -99,6 +100,12 @@ class Coordinators:
                 data = await response.content.read(_MAX_BYTES)
                 while not response.content.at_eof() and len(data) < _MAX_BYTES:
                     data += await response.content.read(_MAX_BYTES - len(data))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # requests that wait for one look-up of a name are all cancelled with the one that gave up first
+            raise NoAnswer("the look-up of its name was given up") from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise NoAnswer(str(error) or type(error).__name__) from None
         if response.status >= 400:

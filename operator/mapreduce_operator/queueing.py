@@ -124,9 +124,11 @@ class Queue:
         try:
             next_s = await self._look(key)
             self._failures.pop(key, None)
-        except asyncio.CancelledError:
-            raise
-        except Exception:
+        except BaseException as error:
+            task = asyncio.current_task()
+            is_ours = isinstance(error, Exception) or (task is not None and not task.cancelling())
+            if not is_ours:  # cut off by `stop`; a cancellation that leaked out of a library is a failure like others
+                raise
             count = self._failures[key] = self._failures.get(key, 0) + 1
             next_s = min(_FIRST_RETRY_S * 2 ** (count - 1), _LONGEST_RETRY_S) * random.uniform(0.5, 1.0)  # noqa: S311
             logger.warning("Pass over %s failed, again in %.1f s.", key, next_s, exc_info=True)

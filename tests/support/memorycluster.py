@@ -48,6 +48,8 @@ class MemoryCluster:
         self.changes: asyncio.Queue[Raw] = asyncio.Queue()
         self.unready: set[str] = set()
         """Names of pods that do not become ready."""
+        self._count = 0
+        """How often anything was stored or dropped."""
         self._numbers = itertools.count(1)
 
     # ------------------------------------------------------------------------------------------------- the operator's
@@ -183,8 +185,8 @@ class MemoryCluster:
 
     def settle(self) -> None:
         """Rounds until nothing moves any more."""
-        before = None
-        while before != (before := self.names()):
+        before = -1
+        while before != (before := self._count):
             self.play()
 
     def set_status(self, kind: str, name: str, **fields: Any) -> None:
@@ -209,10 +211,12 @@ class MemoryCluster:
             raw["metadata"]["generation"] = there["metadata"].get("generation", 1) + 1
         raw["metadata"]["resourceVersion"] = str(next(self._numbers))
         self.objects[place] = raw
+        self._count += 1
         self.changes.put_nowait({"type": "MODIFIED" if there else "ADDED", "object": copy.deepcopy(raw)})
         return raw
 
     def _drop(self, place: Place) -> None:
+        self._count += 1
         self.changes.put_nowait({"type": "DELETED", "object": self.objects.pop(place)})
 
     def _play_owner(self, owner: Raw) -> None:
@@ -226,7 +230,7 @@ class MemoryCluster:
             count = 0 if spec.get("suspend") or is_over else spec.get("parallelism", 1)
             wanted = {f"{metadata['name']}-{number}" for number in range(count)}
         for pod in self._owned("Pod", metadata["uid"]):
-            if pod["metadata"]["name"] not in wanted and pod["status"]["phase"] == "Running":
+            if pod["metadata"]["name"] not in wanted and pod["status"]["phase"] not in {"Succeeded", "Failed"}:
                 self.remove("Pod", metadata["namespace"], pod["metadata"]["name"])
         for name in sorted(wanted):
             if ("Pod", metadata["namespace"], name) not in self.objects:

@@ -1,0 +1,180 @@
+"""What is known of children: kept up to date by watches, and right again after any gap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from mapreduce_operator import facts, watches
+from mapreduce_operator.api import ApiError
+from mapreduce_operator.facts import Pod
+from mapreduce_operator.naming import Names
+from mapreduce_operator.queueing import Key
+from mapreduce_operator.watches import Children
+from tests.support.memorycluster import Call, MemoryCluster
+from tests.support.operatorjobs import UID, Raw
+
+NAMES = Names("count", UID)
+
+
+def _pod(name: str, **status: str) -> Raw:
+    labels = NAMES.labels("worker")
+    return {
+        "kind": "Pod",
+        "metadata": {"name": name, "uid": name, "namespace": "team", "labels": labels},
+        "status": status,
+    }
+
+
+class Seen:
+    """A watch, and what it tells."""
+
+    def __init__(self, cluster: MemoryCluster) -> None:
+        self.cluster = cluster
+        self.changed: list[Key] = []
+        self.departed: list[str] = []
+        self.children: Children[Pod] = Children(
+            "Pod", "team", facts.pod, self.changed.append, lambda _uid, pod: self.departed.append(pod.name)
+        )
+
+    def names(self) -> list[str]:
+        return sorted(pod.name for pod in self.children.of(UID))
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not is_so():  # noqa: ASYNC110 - what is waited for is told by nothing else
+                await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def _watching(cluster: MemoryCluster) -> AsyncIterator[Seen]:
+    seen = Seen(cluster)
+    task = asyncio.create_task(seen.children.run(cluster, watch_s=60))
+    try:
+        await seen.until(seen.children.is_complete.is_set)
+        yield seen
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "_FIRST_PAUSE_S", 0.001)
+
+
+def test_what_is_there_and_what_comes_and_goes_is_known_and_told() -> None:
+    async def story() -> None:
+        cluster = MemoryCluster()
+        cluster.put(_pod("a"))
+        async with _watching(cluster) as seen:
+            assert seen.names() == ["a"]
+            cluster.put(_pod("b"))
+            await seen.until(lambda: seen.names() == ["a", "b"])
+            cluster.remove("Pod", "team", "a", is_forced=True)
+            await seen.until(lambda: seen.names() == ["b"])
+            assert seen.departed == ["a"]
+            assert set(seen.changed) == {Key("team", "count")}
+
+    asyncio.run(story())
+
+
+def test_a_change_that_says_nothing_new_causes_nothing() -> None:
+    async def story() -> None:
+        cluster = MemoryCluster()
+        cluster.put(_pod("a", phase="Running"))
+        async with _watching(cluster) as seen:
+            before = len(seen.changed)
+            cluster.put(_pod("a", phase="Running"))
+            cluster.put(_pod("b"))
+            await seen.until(lambda: "b" in seen.names())
+            assert len(seen.changed) == before + 1
+
+    asyncio.run(story())
+
+
+def test_what_was_deleted_in_a_gap_is_known_after_the_next_list() -> None:
+    async def story() -> None:
+        cluster = MemoryCluster()
+        cluster.put(_pod("a"))
+        async with _watching(cluster) as seen:
+            del cluster.objects["Pod", "team", "a"]  # nobody tells
+            cluster.changes.put_nowait({"type": "ERROR", "object": {"code": 410, "reason": "Expired"}})
+            await seen.until(lambda: seen.names() == [])
+            assert seen.departed == ["a"]
+
+    asyncio.run(story())
+
+
+def test_a_server_that_says_410_again_and_again_is_not_flooded() -> None:
+    async def story() -> None:
+        cluster = MemoryCluster()
+        lists = 0
+
+        def expired(call: Call) -> bool:
+            nonlocal lists
+            lists += call.verb == "list"
+            if call.verb == "watch":
+                raise ApiError(410, "Expired", "too old")
+            return False
+
+        async with _watching(cluster) as seen:
+            cluster.fault = expired
+            cluster.changes.put_nowait({"type": "ERROR", "object": {"code": 410}})
+            await seen.until(lambda: lists >= 2)
+            await asyncio.sleep(0.02)
+            assert lists < 12
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("error", [ApiError(0, "Unreachable", "reset"), ApiError(500, "", ""), ApiError(403, "", "")])
+def test_a_watch_that_breaks_is_begun_again(error: ApiError) -> None:
+    async def story() -> None:
+        cluster = MemoryCluster()
+        failures = 0
+
+        def fault(call: Call) -> bool:
+            nonlocal failures
+            if call.verb == "watch" and failures < 3:
+                failures += 1
+                raise error
+            return False
+
+        cluster.fault = fault
+        async with _watching(cluster) as seen:
+            cluster.put(_pod("a"))
+            await seen.until(lambda: seen.names() == ["a"])
+        assert failures == 3
+
+    asyncio.run(story())
+
+
+def test_a_bookmark_is_a_sign_of_life() -> None:
+    async def story() -> None:
+        cluster = MemoryCluster()
+        async with _watching(cluster) as seen:
+            before = seen.children.alive_s
+            metadata = {"resourceVersion": "99"}
+            cluster.changes.put_nowait({"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": metadata}})
+            await seen.until(lambda: seen.children.alive_s > before)
+
+    asyncio.run(story())
+
+
+def test_what_has_no_label_of_ours_is_not_kept() -> None:
+    async def story() -> None:
+        cluster = MemoryCluster()
+        stranger = _pod("x")
+        stranger["metadata"]["labels"] = {}
+        async with _watching(cluster) as seen:
+            cluster.put(stranger)
+            cluster.put(_pod("a"))
+            await seen.until(lambda: seen.names() == ["a"])
+            assert len(seen.children) == 1
+
+    asyncio.run(story())
