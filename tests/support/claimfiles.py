@@ -12,9 +12,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from cluster.productimages import image_name
-from tests.support.kubecalls import Namespace, Object, holds
+from tests.support.kubecalls import WITHIN_S, Namespace, Object, holds
 
 MOUNTED_AT: Final = "/claim"
+_UNTIL: Final = f"""
+import glob, os, sys, time
+os.chdir({MOUNTED_AT!r})
+pattern, count, end = sys.argv[1], int(sys.argv[2]), time.monotonic() + float(sys.argv[3])
+while len(found := sorted(glob.glob(pattern))) < count and time.monotonic() < end:
+    time.sleep(0.05)
+print(*found, sep="\\n")
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,8 @@ class ClaimFiles:
                 info.size, info.mode, info.mtime = len(content), 0o660, int(time.time())
                 tar.addfile(info, io.BytesIO(content))
         unpack = (
-            "import base64, io, sys, tarfile\n"
+            "import base64, io, os, sys, tarfile\n"
+            "os.umask(0o007)\n"  # the executors' user has the group in common
             "packed = io.BytesIO(base64.b64decode(sys.stdin.buffer.read()))\n"
             f"tarfile.open(fileobj=packed).extractall({MOUNTED_AT!r})"
         )
@@ -53,14 +62,25 @@ class ClaimFiles:
             members = {member.name.removeprefix("./"): tar.extractfile(member) for member in tar if member.isfile()}
             return {name: source.read() for name, source in members.items() if source}
 
+    def touch(self, *paths: str) -> None:
+        """Makes empty files, in folders that are there."""
+        self.namespace.kubectl("exec", self.pod, "--", "touch", *(f"{MOUNTED_AT}/{path}" for path in paths))
+
+    def until_there(self, pattern: str, count: int, *, within_s: float = WITHIN_S) -> list[str]:
+        """Waits, inside the pod, until so many files match a pattern; gives their paths on the claim."""
+        said = self._python(_UNTIL, pattern, str(count), str(within_s), timeout_s=within_s + 30)
+        found = said.split()
+        assert len(found) >= count, f"{len(found)} of {count} files {pattern} after {within_s:.0f} s: {found}"
+        return found
+
     def remove(self, path: str) -> None:
         """Removes a file or folder of the claim."""
         self.namespace.kubectl("exec", self.pod, "--", "rm", "-rf", f"{MOUNTED_AT}/{path.strip('/')}")
 
-    def _python(self, program: str, given: str | None = None) -> str:
+    def _python(self, program: str, *arguments: str, given: str | None = None, timeout_s: float = 120) -> str:
         flags = ["--stdin"] if given is not None else []
-        call = ("exec", *flags, self.pod, "--", "python", "-c", program)
-        return self.namespace.kubectl(*call, given=given, timeout_s=120)
+        call = ("exec", *flags, self.pod, "--", "python", "-c", program, *arguments)
+        return self.namespace.kubectl(*call, given=given, timeout_s=timeout_s)
 
 
 @contextmanager

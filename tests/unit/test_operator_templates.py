@@ -23,6 +23,10 @@ def _container(template: Raw, name: str) -> Raw:
     return next(one for one in containers(template) if one["name"] == name)
 
 
+def _claims(template: Raw) -> list[Raw]:
+    return [one for one in template["spec"]["volumes"] if "persistentVolumeClaim" in one]
+
+
 def _pod(**spec: Any) -> Raw:
     return {"spec": spec}
 
@@ -108,6 +112,22 @@ def test_the_jobs_code_gets_the_jobs_variables_and_volumes() -> None:
     assert variables["HOME"] == "/tmp", "ours goes first"
     assert "/models" in {one["mountPath"] for one in container["volumeMounts"]}
     assert "models" in {one["name"] for one in rendered["spec"]["volumes"]}
+
+
+@pytest.mark.parametrize("is_read_only", [False, True])
+def test_a_claim_is_one_volume_of_the_pod_however_often_it_is_named(is_read_only: bool) -> None:
+    source = {"claimName": "results", "readOnly": is_read_only}
+    volumes = [{"name": name, "persistentVolumeClaim": source} for name in ("mine", "again")]
+    volumes += [{"name": name, "persistentVolumeClaim": {"claimName": "models"}} for name in ("models", "more")]
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("mine", "again", "models", "more")]
+    rendered = _rendered(_pod(volumes=volumes, containers=[{"name": "executor", "volumeMounts": mounts}]))
+    claims = [one["persistentVolumeClaim"]["claimName"] for one in _claims(rendered)]
+    assert sorted(claims) == sorted(set(claims))
+    names = {one["persistentVolumeClaim"]["claimName"]: one["name"] for one in _claims(rendered)}
+    seen = {one["mountPath"]: one for one in _container(rendered, "executor")["volumeMounts"]}
+    assert {seen[path]["name"] for path in ("/mine", "/again")} == {names["results"]}
+    assert {seen[path]["name"] for path in ("/models", "/more")} == {names["models"]}
+    assert bool(seen["/mine"].get("readOnly")) is is_read_only
 
 
 def test_containers_of_the_jobs_own_are_held_to_our_security() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from mapreduce.errors import InvalidJobSpec
@@ -80,6 +81,7 @@ def check(template: Raw, field: str) -> None:
 def merged(template: Raw, ours: Raw, *, foreign_security: Raw) -> Raw:
     """A pod template made of ours and of what the job says; `foreign_security` is forced on containers of its own."""
     metadata, spec = copy.deepcopy(template.get("metadata") or {}), copy.deepcopy(template.get("spec") or {})
+    spec = _with_one_volume_a_claim(spec, ours["spec"].get("volumes", ()))
     theirs = {one["name"]: one for kind in ("initContainers", "containers") for one in spec.get(kind) or ()}
     own = ours["spec"]
     known = {one["name"] for kind in ("initContainers", "containers") for one in own.get(kind) or ()}
@@ -135,6 +137,45 @@ def _merged_container(ours: Raw, theirs: Raw) -> Raw:
         ],
         "volumeMounts": [*ours.get("volumeMounts", ()), *(theirs.get("volumeMounts") or ())],
     }
+
+
+def _with_one_volume_a_claim(theirs: Raw, ours: Sequence[Raw]) -> Raw:
+    """A second volume of a claim becomes mounts of the first: a kubelet waits for it for ever, without a word.
+
+    See kubernetes/kubernetes#82526.
+    """
+    known = {name: one["name"] for one in ours if (name := _claim_of(one))}
+    instead: dict[str, tuple[str, bool]] = {}
+    volumes = []
+    for volume in theirs.get("volumes") or ():
+        claim = _claim_of(volume)
+        if claim is not None and claim in known:
+            instead[volume["name"]] = known[claim], bool(volume["persistentVolumeClaim"].get("readOnly"))
+            continue
+        if claim is not None:
+            known[claim] = volume["name"]
+        volumes.append(volume)
+    if not instead:
+        return theirs
+    changed = {**theirs, "volumes": volumes}
+    for kind in ("initContainers", "containers"):
+        changed[kind] = [
+            {**one, "volumeMounts": [_renamed(mount, instead) for mount in one.get("volumeMounts") or ()]}
+            for one in theirs.get(kind) or ()
+        ]
+    return changed
+
+
+def _renamed(mount: Raw, instead: dict[str, tuple[str, bool]]) -> Raw:
+    if mount.get("name") not in instead:
+        return mount
+    name, is_read_only = instead[mount["name"]]
+    return {**mount, "name": name, **({"readOnly": True} if is_read_only else {})}
+
+
+def _claim_of(volume: Raw) -> str | None:
+    claim: str | None = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+    return claim
 
 
 def _merged_affinity(theirs: Raw, ours: Raw) -> Raw:
