@@ -39,9 +39,9 @@ class PlainWatcher:
         print(f"mr: {text}", file=self._stream, flush=True)
 
     def progress(self, status: JobStatus) -> None:
-        """Print a line if the last one is old enough."""
+        """Print a line if the last one is old enough; how a job has ended is said elsewhere."""
         now_s = self._now_s()
-        if now_s - self._last_line_s < LINE_EVERY_S:
+        if now_s - self._last_line_s < LINE_EVERY_S or status.state in FINAL_STATES:
             return
         self._last_line_s = now_s
         self.notice(f"[{format_duration(now_s - self._started_s)}] {describe_progress(status)}")

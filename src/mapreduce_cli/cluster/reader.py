@@ -82,7 +82,7 @@ def log_mount(job: ClusterJob) -> Mount:
 
 
 def find_image(jobs: Jobs, job: ClusterJob | None, image: str | None) -> tuple[str, tuple[str, ...]]:
-    """The worker image: of the job's coordinator or any other one here, with its pull secrets; or the operator's default.
+    """Worker image and pull secrets of the job's coordinator, or of any other one here; else the operator's default.
 
     Raises UsageError when none is known.
     """
