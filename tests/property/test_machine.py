@@ -76,6 +76,16 @@ class MachineUnderStress(RuleBasedStateMachine):
         assert again.tasks == reply.tasks, "the same call gets the same answer"
         return multiple(*(task.id for task in reply.tasks))
 
+    @rule(worker=WORKERS, count=st.integers(1, 5))
+    def a_worker_works_well(self, worker: str, count: int) -> None:
+        for _ in range(count):
+            reply = self.bench.try_next(worker)
+            if isinstance(reply, Refusal) or not reply.tasks:
+                return
+            for task in reply.tasks:
+                output = output_of(task.id, counters={"n": 1})
+                self._report(worker, m.Commit(id=task.id, output=output, run_s=0.2), is_repeated=False)
+
     @rule(worker=WORKERS, attempt=attempts, is_other=st.booleans(), is_repeated=st.booleans())
     def a_worker_commits(self, worker: str, attempt: m.AttemptId, is_other: bool, is_repeated: bool) -> None:
         digest = attempt.attempt if is_other else None
@@ -128,12 +138,16 @@ class MachineUnderStress(RuleBasedStateMachine):
         if is_shared and index < job.maps.count and job.maps.was_committed(index) and not job.is_map_only:
             self.bench.turn(events.RunsProbed(job.id, (job.maps.output(index).id,), "gone"))
 
-    @rule(attempt=attempts, is_other=st.booleans())
-    def a_copy_of_a_run_is_kept(self, attempt: m.AttemptId, is_other: bool) -> None:
-        job = self.bench.state.jobs[attempt.job]
-        if attempt.kind == "map" and job.spec.storage.shuffle == "Peer" and not job.phase.is_final:
-            self.copies[attempt] = attempt.attempt if is_other else output_of(attempt).digest
-            self.bench.turn(events.ReplicaKept(attempt, self.copies[attempt]))
+    @precondition(lambda self: self.bench.state.current_job is not None)
+    @rule(first=st.integers(0, 5), count=st.integers(1, 6), is_other=st.booleans())
+    def copies_of_runs_are_kept(self, first: int, count: int, is_other: bool) -> None:
+        job = self.bench.state.current_job
+        assert job is not None
+        for index in range(first, min(first + count, job.maps.count)):
+            if job.spec.storage.shuffle == "Peer" and job.maps.was_committed(index):
+                run = job.maps.output(index)
+                self.copies[run.id] = run.digest + is_other
+                self.bench.turn(events.ReplicaKept(run.id, self.copies[run.id]))
 
     @precondition(lambda self: self.copies)
     @rule(number=st.integers(0, 20))
