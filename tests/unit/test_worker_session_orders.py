@@ -180,13 +180,13 @@ def test_nothing_that_comes_at_the_wrong_time_does_any_harm() -> None:
 def test_a_worker_whose_executors_are_away_takes_nothing_and_can_give_back_what_waits() -> None:
     session = joined()
     granted(session, 0, 1)
-    session.pause()
+    session.set_paused(True)
     session.finished(commit(0), 2.0)
     assert asked(session, 3.0).want == 0
     assert session.give_back() == [WithdrawAttempt(attempt(1))]
     session.withdrawn(attempt(1), 3.0)
     session.call_lost(3.0, 3.0)
-    session.resume()
+    session.set_paused(False)
     session.next_answered(asked(session, 3.1).call, NextReply(epoch=1), 3.1)
     assert asked(session, 3.5).want == 1
 

@@ -34,6 +34,7 @@ from mapreduce_worker.agent.handing import HandingOver
 from mapreduce_worker.agent.jobs import JobStore, Prepared, remove_tree
 from mapreduce_worker.agent.lanes import Lane
 from mapreduce_worker.agent.preparing import Preparer
+from mapreduce_worker.agent.reports import as_log
 from mapreduce_worker.agent.serve import RunServer
 from mapreduce_worker.agent.session import Session
 from mapreduce_worker.agent.settings import AgentSettings
@@ -148,7 +149,7 @@ class Agent:
             elif self._host_away_since_s is not None:
                 say("the container of the executors is back")
                 with self._shared.changed:
-                    self._shared.session.resume()
+                    self._shared.session.set_paused(False)
                     self._shared.changed.notify()
             self._host_away_since_s = None
         elif self._has_met_coordinator:
@@ -159,7 +160,7 @@ class Agent:
             say("the container of the executors has gone; waiting for it to come back")
             self._host_away_since_s = now_s
             with self._shared.changed:
-                self._shared.session.pause()
+                self._shared.session.set_paused(True)
         elif now_s - self._host_away_since_s >= self._settings.host_away_s:
             with self._shared.changed:
                 actions = self._shared.session.give_back()
@@ -334,7 +335,7 @@ class Agent:
             result = Commit(id=attempt, output=outcome, run_s=run_s)
         else:
             result = Fail(id=attempt, failure=outcome, run_s=run_s)
-            log += _as_log(outcome)
+            log += as_log(outcome)
         if log:
             self._log_lane.put(lambda: self._upload_and_report(result, log))
         else:
@@ -391,13 +392,3 @@ class Agent:
         with self._shared.changed:
             actions = self._shared.session.terminated()
         self._carry_out(actions)
-
-
-def _as_log(failure: Failure) -> bytes:
-    """What a failed attempt's log says at its end."""
-    lines = [f"{failure.failure_class}: {failure.message}"]
-    if failure.record:
-        lines.append(f"record: {failure.record}")
-    if failure.traceback:
-        lines.append(failure.traceback)
-    return ("\n".join(lines).rstrip() + "\n").encode("utf-8", "backslashreplace")

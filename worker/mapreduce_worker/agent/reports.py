@@ -1,4 +1,4 @@
-"""Which results go into one call, and what becomes of one that the coordinator will not read. Pure."""
+"""Which results go into one call, what becomes of one that is not accepted at all, and a failure as a log. Pure."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ def without_what_is_refused(result: Finished, problem: str) -> Finished | None:
     if isinstance(result, Fail):
         return Release(id=result.id, was_started=True)
     return None
+
+
+def as_log(failure: Failure) -> bytes:
+    """What a failed attempt's log says at its end."""
+    lines = [f"{failure.failure_class}: {failure.message}"]
+    if failure.record:
+        lines.append(f"record: {failure.record}")
+    if failure.traceback:
+        lines.append(failure.traceback)
+    return ("\n".join(lines).rstrip() + "\n").encode("utf-8", "backslashreplace")
 
 
 def _weight(result: Finished) -> int:

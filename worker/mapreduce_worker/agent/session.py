@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final
 
 from mapreduce.protocol import messages as m
@@ -28,6 +27,7 @@ from mapreduce_worker.agent.actions import (
     StartAttempt,
     WithdrawAttempt,
 )
+from mapreduce_worker.agent.held import HeldAttempts, Stage
 from mapreduce_worker.agent.pace import SessionSettings, is_low
 from mapreduce_worker.agent.reports import choose_results, without_what_is_refused
 
@@ -35,12 +35,6 @@ from mapreduce_worker.agent.reports import choose_results, without_what_is_refus
 _REJOIN_CODES: Final = frozenset({"epoch-changed", "unknown-worker", "stale-call"})
 #: Statuses that say that the call itself is unacceptable: repeating it is no use.
 _UNACCEPTABLE: Final = frozenset({400, 413, 422})
-
-
-class _Stage(Enum):
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
 
 
 @dataclass(slots=True)
@@ -84,11 +78,9 @@ class Session:
     _is_flying: bool = False
     """The open call was sent, and it is not known yet whether an answer comes."""
     _flown_s: float = 0.0
-    _stages: dict[m.AttemptId, _Stage] = field(default_factory=dict)
+    _attempts: HeldAttempts = field(default_factory=HeldAttempts)
     _results: dict[m.AttemptId, m.Finished] = field(default_factory=dict)
     _withdrawing: set[m.AttemptId] = field(default_factory=set)
-    _waiting_count: int = 0
-    _running_count: int = 0
     _oldest_result_s: float = 0.0
     _heard_s: float = field(init=False)
     _pause_until_s: float = 0.0
@@ -108,7 +100,7 @@ class Session:
             worker=self.worker,
             slots=self.slots,
             protocol=m.PROTOCOL_VERSION,
-            held=tuple(self._stages),
+            held=self._attempts.all(),
             serve_url=self.serve_url,
         )
 
@@ -123,7 +115,7 @@ class Session:
         self._open, self._is_flying, self._is_dry = None, False, False
         self.is_joined = True
         keep = set(reply.keep)
-        return self._end([held for held in self._stages if held not in keep])
+        return self._end([held for held in self._attempts.all() if held not in keep])
 
     # --------------------------------------------------------------------------------------------------------- calls
 
@@ -139,7 +131,7 @@ class Session:
             return self._oldest_result_s + self.settings.report_s
         if self.is_leaving or (self._is_dry and not self._has_idle_slot()):
             return None
-        if (self._is_low() and not (self.is_draining or self.is_paused)) or not self._stages:
+        if (self._is_low() and not (self.is_draining or self.is_paused)) or not self._attempts:
             return self._pause_until_s
         return None
 
@@ -187,7 +179,7 @@ class Session:
         if not reply.tasks and not asked.finished and now_s - self._flown_s < self.settings.empty_pause_s:
             self._pause_until_s = now_s + (self.settings.empty_pause_s if asked.want else self.heartbeat_s)
         if reply.is_done:
-            return [*self._end(list(self._stages)), self._leave(Exit(EXIT_DONE, "no job is left"))]
+            return [*self._end(list(self._attempts.all())), self._leave(Exit(EXIT_DONE, "no job is left"))]
         return actions
 
     def call_lost(self, now_s: float, retry_at_s: float, problem: str = "") -> list[Action]:
@@ -200,10 +192,11 @@ class Session:
         """The heartbeat to send now; None while not joined. Results that wait to be acknowledged keep their leases."""
         if not self.is_joined or self.exit is not None:
             return None
-        begun = [held for held, stage in self._stages.items() if stage is not _Stage.WAITING]
-        waiting = [held for held, stage in self._stages.items() if stage is _Stage.WAITING]
         return m.HeartbeatRequest(
-            epoch=self.epoch, worker=self.worker, running=tuple(begun[:10_000]), queued=tuple(waiting[:100_000])
+            epoch=self.epoch,
+            worker=self.worker,
+            running=self._attempts.begun()[:10_000],
+            queued=self._attempts.waiting()[:100_000],
         )
 
     def heartbeat_answered(self, reply: m.HeartbeatReply, now_s: float) -> list[Action]:
@@ -218,7 +211,7 @@ class Session:
         reported = {result.id for result in self._open.finished} if self._open is not None else set()
         actions = self._end([held for held in reply.cancel if held not in reported])
         for held in reply.take_back:
-            if self._stages.get(held) is _Stage.WAITING and held not in self._withdrawing:
+            if self._attempts.stage(held) is Stage.WAITING and held not in self._withdrawing:
                 self._withdrawing.add(held)
                 actions.append(WithdrawAttempt(held))
         return actions
@@ -263,18 +256,18 @@ class Session:
 
     def begun(self, attempt: m.AttemptId) -> None:
         """A waiting attempt runs now."""
-        if self._stages.get(attempt) is _Stage.WAITING:
-            self._set(attempt, _Stage.RUNNING)
+        if self._attempts.stage(attempt) is Stage.WAITING:
+            self._attempts.set(attempt, Stage.RUNNING)
             self._withdrawing.discard(attempt)
 
     def finished(self, result: m.Finished, now_s: float) -> None:
         """An attempt ended; its result is reported with the next call. Of an attempt not held it is forgotten."""
-        stage = self._stages.get(result.id)
-        if stage is None or stage is _Stage.DONE:
+        stage = self._attempts.stage(result.id)
+        if stage is None or stage is Stage.DONE:
             return
         if not self._results:
             self._oldest_result_s = now_s
-        self._set(result.id, _Stage.DONE)
+        self._attempts.set(result.id, Stage.DONE)
         self._results[result.id] = result
         self._withdrawing.discard(result.id)
         if isinstance(result, m.Commit):
@@ -285,7 +278,7 @@ class Session:
 
     def withdrawn(self, attempt: m.AttemptId, now_s: float) -> None:
         """A waiting attempt was taken out of the queue, as `WithdrawAttempt` asked: given back unstarted."""
-        if self._stages.get(attempt) is _Stage.WAITING:
+        if self._attempts.stage(attempt) is Stage.WAITING:
             self.finished(m.Release(id=attempt, was_started=False), now_s)
 
     def leave(self) -> list[Action]:
@@ -293,17 +286,13 @@ class Session:
         self.is_leaving = True
         return self.give_back()
 
-    def pause(self) -> None:
-        """Nothing can run here for the time being: take nothing more."""
-        self.is_paused = True
-
-    def resume(self) -> None:
-        """Attempts can run here again."""
-        self.is_paused, self._is_dry = False, False
+    def set_paused(self, is_paused: bool) -> None:
+        """Nothing can run here for the time being: take nothing more. Or attempts can run here again."""
+        self.is_paused, self._is_dry = is_paused, False
 
     def give_back(self) -> list[Action]:
         """Give back what has not begun."""
-        return [WithdrawAttempt(held) for held, stage in self._stages.items() if stage is _Stage.WAITING]
+        return [WithdrawAttempt(held) for held in self._attempts.waiting()]
 
     def terminated(self) -> list[Action]:
         """The time for leaving is over, or everything is reported."""
@@ -314,21 +303,16 @@ class Session:
     @property
     def held(self) -> tuple[m.AttemptId, ...]:
         """Every attempt held, in order of its grant."""
-        return tuple(self._stages)
+        return self._attempts.all()
 
     @property
     def unfinished(self) -> tuple[m.AttemptId, ...]:
         """Attempts held that have no result yet."""
-        return tuple(held for held, stage in self._stages.items() if stage is not _Stage.DONE)
+        return self._attempts.unfinished()
 
     def holds(self, attempt: m.AttemptId) -> bool:
         """Whether the attempt is this worker's and has no result yet."""
-        return self._stages.get(attempt) in {_Stage.WAITING, _Stage.RUNNING}
-
-    @property
-    def silent_since_s(self) -> float:
-        """When the coordinator was heard last."""
-        return self._heard_s
+        return self._attempts.stage(attempt) in {Stage.WAITING, Stage.RUNNING}
 
     # -------------------------------------------------------------------------------------------------------- details
 
@@ -341,32 +325,32 @@ class Session:
 
     def _is_low(self) -> bool:
         """Whether the attempts that wait will soon be used up."""
-        spare = self._waiting_count + self._running_count - self.slots
+        spare = self._attempts.busy_count - self.slots
         if self.fetches_ahead and spare < self.slots:
             return True
         return is_low(self.settings, spare, self.slots, self._mean_run_s)
 
     def _has_idle_slot(self) -> bool:
-        return self._waiting_count + self._running_count < self.slots
+        return self._attempts.busy_count < self.slots
 
     def _want(self) -> int:
         """Slots that are free, or will be soon."""
         if self.is_leaving or self.is_draining or self.is_paused or not self._is_low():
             return 0
-        free = self.slots - self._waiting_count - self._running_count
+        free = self.slots - self._attempts.busy_count
         return free if free > 0 else self.slots
 
     def _wait_s(self) -> float:
-        if not self._stages:
+        if not self._attempts:
             return self.settings.idle_wait_s
         return self.settings.busy_wait_s if self._has_idle_slot() else 0.0
 
     def _take(self, tasks: Iterable[m.Assignment], now_s: float) -> list[Action]:
         actions: list[Action] = []
         for task in tasks:
-            if task.id in self._stages:
+            if task.id in self._attempts:
                 continue
-            self._set(task.id, _Stage.WAITING)
+            self._attempts.set(task.id, Stage.WAITING)
             if self.is_leaving:
                 self.withdrawn(task.id, now_s)
             else:
@@ -381,15 +365,8 @@ class Session:
             self._drop(attempt)
         return actions
 
-    def _set(self, attempt: m.AttemptId, stage: _Stage | None) -> None:
-        old = self._stages.pop(attempt, None) if stage is None else self._stages.get(attempt)
-        if stage is not None:
-            self._stages[attempt] = stage
-        self._waiting_count += (stage is _Stage.WAITING) - (old is _Stage.WAITING)
-        self._running_count += (stage is _Stage.RUNNING) - (old is _Stage.RUNNING)
-
     def _drop(self, attempt: m.AttemptId) -> None:
-        self._set(attempt, None)
+        self._attempts.drop(attempt)
         self._results.pop(attempt, None)
         self._withdrawing.discard(attempt)
 
