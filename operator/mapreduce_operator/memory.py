@@ -22,6 +22,10 @@ class Memory:
     """Something was not as expected: look at everything in the next pass."""
     written_s: float = float("-inf")
     """When the status was written."""
+    written: int | None = None
+    """Digest of the status that was written."""
+    stored: int | None = None
+    """Digest of what came back of it."""
     token: str = field(default="", repr=False)
     told: set[str] = field(default_factory=set)
     is_active: bool = True

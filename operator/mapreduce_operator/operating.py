@@ -11,9 +11,10 @@ from typing import Any, Final
 from aiohttp import web
 
 from mapreduce.clock import SystemClock
-from mapreduce_operator import facts, health, metrics
+from mapreduce_operator import definition, facts, health, metrics
 from mapreduce_operator.api import Api, ApiError, configuration
 from mapreduce_operator.cluster import Cluster
+from mapreduce_operator.crd.resource import object_schema
 from mapreduce_operator.leasing import Election
 from mapreduce_operator.memory import Memories
 from mapreduce_operator.naming import KIND
@@ -42,6 +43,7 @@ class Operator:
         self._election: Election | None = None
         self._queue: Queue | None = None
         self._runners: list[web.AppRunner] = []
+        self._is_stopping = False
         self._tasks: Final[list[asyncio.Task[None]]] = []
 
     async def start(self) -> None:
@@ -76,11 +78,13 @@ class Operator:
         self._run(self._queue.run(), "passes")
         self._run(self._resync(cluster), "resync")
         self._run(self._measure(memories), "measure")
+        self._run(self._check_definition(self._api), "check the definition")
         probe.watches_s = lambda: [watch.alive_s for watch in watches.all]
         probe.overdue_s = self._queue.overdue_s
 
     async def stop(self) -> None:
         """End everything, and let the next operator begin at once."""
+        self._is_stopping = True
         if self._queue is not None:
             await self._queue.stop()
         for task in self._tasks:
@@ -117,8 +121,28 @@ class Operator:
             except ApiError as error:
                 if not is_told:
                     is_told = True
-                    logger.warning("MapReduceJobs cannot be listed yet (%s). Is the CRD installed?", error)
+                    said = str(error).strip()
+                    logger.warning("Jobs cannot be listed: %s. Is the definition %s installed?", said, definition.NAME)
             await asyncio.sleep(_CRD_LOOK_S)
+
+    async def _check_definition(self, api: Api) -> None:
+        """Say so if the definition is older than this operator. It is published some time after it is served."""
+        wanted = object_schema()
+        while True:
+            try:
+                there = definition.published(await api.call("GET", definition.OPENAPI_PATH))
+            except ApiError as error:
+                logger.debug("The definition is not published: %s", error)
+                there = None
+            if there is not None:
+                break
+            await asyncio.sleep(_CRD_LOOK_S)
+        if missing := definition.missing_fields(there, wanted):
+            logger.warning(
+                "The definition %s is older than this operator: it lacks %s. Apply the one of this release.",
+                definition.NAME,
+                ", ".join(missing[:10]),
+            )
 
     def _watches(self, memories: Memories) -> Watches:
         namespaces = self.settings.namespaces or ("",)
@@ -156,6 +180,10 @@ class Operator:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A part that ends by an error takes the process along: a new one starts from a clean state."""
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            if not self._is_stopping:  # a cancellation that leaked out of a library
+                logger.error("%s was cancelled by nobody; the operator ends.", task.get_name())
+                self._end()
+        elif (error := task.exception()) is not None:
             logger.error("%s failed; the operator ends.", task.get_name(), exc_info=error)
             self._end()

@@ -203,7 +203,7 @@ class Passes:
         if status is None:
             return None
         wanted: Raw = msgspec.json.decode(msgspec.json.encode(status))  # lists, as they come back
-        if wanted == job.raw_status:
+        if wanted == job.raw_status or self._is_written(memory, wanted, job.raw_status):
             return None
         wait_s = memory.written_s + _WRITE_EVERY_S - self._clock.monotonic_s()
         if wait_s > 0 and not _is_urgent(job.status, status):
@@ -212,8 +212,18 @@ class Passes:
             return _LOOK_AT_ONCE_S  # somebody changed the object meanwhile
         metrics.STATUS_WRITES.inc()
         memory.written_s = self._clock.monotonic_s()
+        memory.written, memory.stored = _digest(wanted), None
         await self._announce(announcing.changes(job, status, self._clock.utc_s(), self._settings.identity))
         return None
+
+    @staticmethod
+    def _is_written(memory: Memory, wanted: Raw, there: Raw) -> bool:
+        """Whether this was written already and came back as another: an older definition drops fields it lacks."""
+        if memory.written != _digest(wanted):
+            return False
+        if memory.stored is None:
+            memory.stored = _digest(there)
+        return memory.stored == _digest(there)
 
     async def _announce(self, events: list[Raw]) -> None:
         for event in events:
@@ -226,6 +236,10 @@ class Passes:
 def _is_urgent(before: JobStatus, after: JobStatus) -> bool:
     """Whether people or programs wait for it: the start, which freezes the specification, and the end."""
     return before.start_time != after.start_time or before.completion_time != after.completion_time
+
+
+def _digest(status: Raw) -> int:
+    return hash(msgspec.json.encode(status, order="sorted"))
 
 
 def _is_from_template(action: Action) -> bool:

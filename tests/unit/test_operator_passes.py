@@ -263,6 +263,39 @@ def test_statuses_are_written_once_a_second_but_the_end_is_told_at_once() -> Non
     _run(story)
 
 
+def test_an_older_definition_that_drops_fields_does_not_make_the_operator_write_for_ever() -> None:
+    async def story() -> None:
+        world = World()
+        store = world.cluster._store
+
+        def forgetful(place: tuple[str, str, str], raw: Raw) -> Raw:
+            if isinstance(raw.get("status"), dict) and place[0] == KIND:
+                raw["status"].pop("shuffle", None)
+            return store(place, raw)
+
+        world.cluster._store = forgetful  # type: ignore[method-assign]
+        await world.settle()
+        before = len(world.changes)
+        for _ in range(3):
+            await world.look()
+        assert world.changes[before:] == []
+
+    _run(story)
+
+
+def test_a_job_goes_on_after_its_coordinator_did_not_answer() -> None:
+    async def story() -> None:
+        world = World()
+        world.said.state = None
+        await world.settle()
+        assert world.job.status.state == "Starting"
+        world.said.state = "Reducing"
+        await world.settle()
+        assert world.job.status.state == "Reducing"
+
+    _run(story)
+
+
 def test_the_coordinator_is_told_of_a_pod_that_failed_once() -> None:
     async def story() -> None:
         world = World()
