@@ -30,6 +30,8 @@ class Bench:
     """Tasks of the suite `tasks`."""
     peer_tasks: int
     """Tasks that a peer of that suite runs."""
+    jobs: int
+    """Jobs of the suite `operator`."""
 
 
 @contextmanager

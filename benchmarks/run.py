@@ -1,6 +1,6 @@
 """The command line of the benchmarks: runs one suite, prints JSON to stdout and progress to stderr.
 
-python benchmarks/run.py --suite wordcount|keys|scaling|startup|tasks|memory [--size-mib N] [--runs N] [--peers A,B]
+python benchmarks/run.py --suite wordcount|keys|scaling|startup|tasks|memory|page|operator [--size-mib N] [--runs N] ...
 """
 
 from __future__ import annotations
@@ -21,10 +21,18 @@ from benchmarks.contest import Rules, say
 from benchmarks.contestants import ALL_PEERS
 from benchmarks.machine import machine_facts
 from benchmarks.suites.memory import run_memory
+from benchmarks.suites.page import run_page
 from benchmarks.suites.scaling import run_scaling
 from benchmarks.suites.startup import run_startup
 from benchmarks.suites.tasks import run_tasks
 from benchmarks.suites.wordcount import run_keys, run_wordcount
+
+
+def _run_operator(bench: Bench) -> dict[str, Any]:
+    from benchmarks.suites.operator import run_operator  # its modules need what the others do not
+
+    return run_operator(bench)
+
 
 SUITES: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "wordcount": run_wordcount,
@@ -33,6 +41,8 @@ SUITES: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "startup": run_startup,
     "tasks": run_tasks,
     "memory": run_memory,
+    "page": run_page,
+    "operator": _run_operator,
 }
 
 
@@ -50,6 +60,7 @@ def main() -> None:
             choices.size_mib,
             choices.tasks,
             choices.peer_tasks,
+            choices.jobs,
         )
         report = {"suite": choices.suite, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         report |= {"machine": machine_facts(work), "workers": choices.workers}
@@ -70,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--work", type=Path, help="folder on the disk to measure (default: the cache folder)")
     options.add_argument("--tasks", type=int, default=1_000_000, help="suite tasks (default: 1000000)")
     options.add_argument("--peer-tasks", type=int, default=20_000, help="suite tasks, for a peer (default: 20000)")
+    options.add_argument("--jobs", type=int, default=1_000, help="suite operator (default: 1000)")
     options.add_argument("--timeout-s", type=float, default=1_800.0, help="of one run (default: 1800)")
     options.add_argument(
         "--budget-s", type=float, default=600.0, help="no further run of a contestant after this (default: 600)"

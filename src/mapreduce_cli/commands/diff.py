@@ -22,7 +22,10 @@ Exit codes: 0 the same bytes in every part, 1 they differ, 2 one of them is no f
 @click.argument("other", metavar="B", type=click.Path(path_type=Path))
 @click.option("--quiet", is_flag=True, help="Say nothing; the exit code tells.")
 def command(one: Path, other: Path, quiet: bool) -> int:
-    """Compare two finished outputs, part by part, and show where they begin to differ."""
+    """Compare two finished outputs, part by part.
+
+    Where two parts begin to differ, the first line that does is shown of both.
+    """
     from mapreduce.local.comparing import compare_outputs
     from mapreduce.local.results import open_results
     from mapreduce_cli.units import format_count

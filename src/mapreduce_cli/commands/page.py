@@ -25,7 +25,10 @@ The address is good once and for 15 minutes; the browser that opens it may read 
 @click.option("--open", "opens", is_flag=True, help="Open it in the browser of this machine.")
 @target_options
 def command(job: str, opens: bool, target: Target) -> int:
-    """Print an address that opens the page about a job, which is live while the job runs."""
+    """Print an address that opens the page about a job.
+
+    The page is live while the job runs; afterwards `mr report` writes it as a file.
+    """
     match resolve(job, target):
         case OfCoordinator(_, client, number):
             _show(f"{client.address()}/#ticket={client.page_ticket()}&job={number}", opens)

@@ -38,7 +38,7 @@ Exit codes: 0 the task ran to its end, 1 it failed.""",
 )
 @target_options
 def command(job: str, task: str, edited: Path | None, is_debugged: bool | None, target: Target) -> int:
-    """Run one task of a job again in this process, on the input that is recorded for it.
+    """Run one task again here, on its recorded input, under a debugger.
 
     Nothing of the job is changed. `breakpoint()` in your code works; what it raises stops in pdb.
     """

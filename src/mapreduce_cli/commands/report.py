@@ -23,7 +23,10 @@ Examples:
 @click.option("-o", "--output", "target_file", metavar="FILE", help="Where to; - is stdout.  [NAME-report.html]")
 @target_options
 def command(job: str, target_file: str | None, target: Target) -> int:
-    """Write the page about a job as one HTML file, which needs nothing else and fetches nothing."""
+    """Write the page about a job as one HTML file; no process need be alive.
+
+    The file fetches nothing, and shows a job that still runs as it is now.
+    """
     from mapreduce_cli.viewing import view_of
 
     view = view_of(resolve(job, target))

@@ -31,7 +31,10 @@ Exit codes: 0 the job is complete, or you have looked enough; 1 it failed; 3 its
 @click.argument("job", metavar="JOB|OUT")
 @target_options
 def command(job: str, target: Target) -> int:
-    """Show a job on one screen while it runs: how far it is, its workers, its failures."""
+    """Show a job on one screen while it runs.
+
+    How far it is, what slows it, its workers, its failures.
+    """
     client, number = _coordinator(resolve(job, target))
     try:
         return _live(client, number) if sys.stdout.isatty() else _plain(client, number)

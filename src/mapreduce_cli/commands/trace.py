@@ -20,7 +20,10 @@ Examples:
 @click.option("-o", "--output", "target_file", metavar="FILE", default="-", help="Where to.  [stdout]")
 @target_options
 def command(job: str, target_file: str, target: Target) -> int:
-    """Print a job's attempts in Chrome's trace format: a process for each worker, a thread for each slot."""
+    """Print a job's attempts in Chrome's trace format, for Perfetto.
+
+    Each worker is a process in it, each slot a thread.
+    """
     from mapreduce_cli.viewing import view_of
 
     write_whole(target_file, view_of(resolve(job, target)).trace())

@@ -77,6 +77,11 @@ class Model {
 
   workerName(number) { return (this.workers.get(number) || { name: `worker ${number}` }).name; }
 
+  // Workers by name, worker-2 before worker-10.
+  inOrder(one, other) {
+    return this.workerName(one).localeCompare(this.workerName(other), "en", { numeric: true }) || one - other;
+  }
+
   sourceWord() { return shellWord(this.source || String(this.status.job)); }
 
   // Sorting many values takes a while: then it is done more seldom than frames come.

@@ -138,7 +138,7 @@ function sharesOf(steps, busySeconds, roomSeconds) {
 
 function showWorkers(model) {
   const rows = [];
-  for (const worker of [...model.workers.values()].sort((one, other) => one.number - other.number)) {
+  for (const worker of [...model.workers.values()].sort((one, other) => model.inOrder(one.number, other.number))) {
     const lane = model.lanes.workers.get(worker.number), isHere = worker.is_here !== false;
     const until = model.status.finished_at || (isHere ? model.now() : lane ? Math.max(...lane.free) : 0);
     const room = lane && Number.isFinite(lane.firstAt) ? Math.max(0, until - lane.firstAt) * worker.slots : 0;

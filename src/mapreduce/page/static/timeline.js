@@ -33,7 +33,7 @@ class Timeline {
   }
 
   layout() {
-    const workers = [...this.model.lanes.workers.values()].sort((one, other) => one.number - other.number);
+    const workers = [...this.model.lanes.workers.values()].sort((one, other) => this.model.inOrder(one.number, other.number));
     const first = new Map();
     let count = 0;
     for (const worker of workers) { first.set(worker.number, count); count += worker.free.length; }
@@ -146,10 +146,12 @@ class Timeline {
       hasFailed: end === FAILED, hasNoResult: end === LOST || end === RELEASED,
     });
     const left = Math.max(x, GUTTER), room = Math.min(x + width, GUTTER + this.shown.plot) - left;
-    if (height >= 12 && room > 46) {
+    if (height >= 12 && room > 18) {
       context.fillStyle = isRunning || attempts.isBackup[row] || end === LOST || end === RELEASED ? colour.ink : colour.card;
       context.font = "11px system-ui, sans-serif"; context.textBaseline = "middle"; context.textAlign = "left";
-      context.fillText(fitted(context, attempts.task(row), room - (end === FAILED ? 22 : 8)), left + 4, y + height / 2 + 0.5);
+      const space = room - (end === FAILED ? 22 : 8), names = [attempts.task(row), String(attempts.index[row])];
+      const name = names.find((text) => context.measureText(text).width <= space);
+      if (name) context.fillText(name, left + 4, y + height / 2 + 0.5);
     }
     this.drawn.push({ row, x, y, width, height, lane: layout.first.get(box.worker) + box.lane, from: box.from, to: box.to });
   }
