@@ -27,6 +27,12 @@ class Memory:
     stored: int | None = None
     """Digest of what came back of it."""
     token: str = field(default="", repr=False)
+    asked_pod: tuple[str, bool] = ("", False)
+    """The coordinator's pod that was asked last, and whether it was ready."""
+    unanswered: int = 0
+    """Questions in a row that had no answer."""
+    problem: str = ""
+    ask_again_s: float = 0.0
     told: set[str] = field(default_factory=set)
     is_active: bool = True
     code_s: float = float("-inf")

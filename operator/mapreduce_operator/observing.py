@@ -19,6 +19,7 @@ from mapreduce_operator.planning import nodes, problems
 from mapreduce_operator.planning.observed import Answer, Children, CodeMap, Observed
 from mapreduce_operator.planning.outcomes import ENDED_BY_OPERATOR
 from mapreduce_operator.progress import Address, Coordinators, NoAnswer
+from mapreduce_operator.queueing import Key
 from mapreduce_operator.settings import Settings
 from mapreduce_operator.spec import Resource
 from mapreduce_operator.watches import Children as Watched
@@ -27,6 +28,8 @@ Raw = dict[str, Any]
 
 _NODE_FRESH_S: Final = 3.0
 _CODE_FRESH_S: Final = 60.0
+_LONGEST_SILENCE_S: Final = 30.0
+"""Between two questions to a coordinator that does not answer."""
 
 
 class Watches:
@@ -61,6 +64,10 @@ class Watches:
             others=others,
         )
 
+    def orphans(self, key: Key, uid: str) -> tuple[Pod, ...]:
+        """Pods of jobs of that name that are gone; `uid` is the job that is there, or empty."""
+        return tuple(pod for watch in self.pods for other in watch.uids(key) if other != uid for pod in watch.of(other))
+
 
 class Observer:
     """Sees what a plan needs to know of one job."""
@@ -91,7 +98,10 @@ class Observer:
         found: Snapshot | None = None
         if is_new:  # nothing is there, or making it will tell; from now on it is looked for as for any other job
             memory.looked_s = monotonic_s
-        elif memory.must_look or monotonic_s - memory.looked_s >= self._settings.resync_s:
+        elif memory.must_look or (
+            monotonic_s - memory.looked_s >= self._settings.resync_s
+            and not (job.is_true("Finished") and job.deleted_s is None)  # nothing is made for it any more
+        ):
             found = await self._look(job, memory)
             memory.looked_s = monotonic_s
         is_whole = memory.looked_s == monotonic_s
@@ -117,13 +127,22 @@ class Observer:
             snapshot=found,
             claims=claims,
             code=await self._code(job, memory, is_urgent=not is_started),
-            nodes=await self._doubtful_nodes(children),
+            nodes=await self._nodes_of(children.pods),
             departed=self._memories.departed(job.uid),
             told=frozenset(memory.told),
         )
         events = await self._events(seen) if problems.needs_words(seen) and not job.is_true("Finished") else ()
         answer = await self._ask(job, memory, children)
         return _with(seen, events=events, answer=answer)
+
+    async def lost_orphans(self, key: Key, uid: str) -> tuple[tuple[Pod, ...], tuple[Pod, ...]]:
+        """Pods that jobs of that name have left behind, and those among them that nobody will end."""
+        pods = self._watches.orphans(key, uid)
+        if not pods:
+            return (), ()
+        seen = await self._nodes_of(pods)
+        now_s = self._clock.utc_s()
+        return pods, tuple(pod for pod in pods if nodes.is_lost(pod, seen, now_s, self._settings))
 
     async def address(self, job: Resource, memory: Memory) -> Address | None:
         """Where the coordinator is, and the token for it; None while there is no token."""
@@ -179,9 +198,9 @@ class Observer:
             return CodeMap(problem=f"ConfigMap {reference.name} has no key {reference.key}.")
         return CodeMap(text=text)
 
-    async def _doubtful_nodes(self, children: Children) -> dict[str, Node]:
+    async def _nodes_of(self, pods: tuple[Pod, ...]) -> dict[str, Node]:
         result: dict[str, Node] = {}
-        for name in sorted(nodes.are_doubtful(children.pods)):
+        for name in sorted(nodes.are_doubtful(pods)):
             if (found := await self._node(name)) is not None:
                 result[name] = found
         return result
@@ -223,6 +242,10 @@ class Observer:
         failed = job.condition("Failed")
         if job.is_true("Finished") and (failed is None or failed.reason not in ENDED_BY_OPERATOR):
             return Answer()
+        if memory.asked_pod != (pod.uid, pod.is_ready):
+            memory.asked_pod, memory.unanswered = (pod.uid, pod.is_ready), 0
+        elif memory.unanswered and self._clock.monotonic_s() < memory.ask_again_s:
+            return Answer(problem=memory.problem)  # so that many silent ones do not hold up the others
         address = await self.address(job, memory)
         if address is None:
             return Answer()
@@ -235,7 +258,11 @@ class Observer:
                 raise said
         if isinstance(progress, BaseException):
             memory.token = ""  # the Secret may have been made anew
-            return Answer(problem=str(progress))
+            memory.unanswered, memory.problem = memory.unanswered + 1, str(progress)
+            pause_s = min(self._settings.poll_s * 2 ** min(memory.unanswered - 1, 10), _LONGEST_SILENCE_S)
+            memory.ask_again_s = self._clock.monotonic_s() + pause_s
+            return Answer(problem=memory.problem)
+        memory.unanswered = 0
         return Answer(progress=progress, report=report if not isinstance(report, BaseException) else None)
 
 

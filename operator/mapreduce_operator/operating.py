@@ -133,6 +133,8 @@ class Operator:
                 there = definition.published(await api.call("GET", definition.OPENAPI_PATH))
             except ApiError as error:
                 logger.debug("The definition is not published: %s", error)
+                if error.status in {401, 403}:
+                    return  # this cluster shows its schemas to nobody
                 there = None
             if there is not None:
                 break

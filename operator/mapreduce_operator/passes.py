@@ -36,6 +36,7 @@ Raw = dict[str, Any]
 _WRITE_EVERY_S: Final = 1.0
 _TROUBLE_LOOK_S: Final = 5.0
 _LOOK_AT_ONCE_S: Final = 0.2
+_ORPHANS_LOOK_S: Final = 10.0
 _INVALID: Final = frozenset({400, 422})
 
 logger = logging.getLogger(__name__)
@@ -79,10 +80,11 @@ class Passes:
         raw = await self._cluster.get(KIND, key.namespace, key.name)
         if raw is None:
             self._memories.forget(key)
-            return None
+            return await self._give_up_orphans(key, "")
         job = spec.read(raw)
         if job.deleted_s is not None and FINALIZER not in job.finalizers:
-            return None  # its children go by their owner
+            return await self._give_up_orphans(key, "")  # its children go by their owner
+        await self._give_up_orphans(key, job.uid)
         memory = self._memories.of(job.uid, key)
         seen = await self._observer.observe(job, memory)
         todo = plan(seen)
@@ -103,6 +105,13 @@ class Passes:
             return _TROUBLE_LOOK_S * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
         next_s = todo.look_again_s if todo.look_again_s is not None else self._poll_s()
         return next_s if written_in_s is None else min(next_s, written_in_s)
+
+    async def _give_up_orphans(self, key: Key, uid: str) -> float | None:
+        """Have pods of dead nodes go that a deleted job has left there: no kubelet ever will."""
+        left, lost = await self._observer.lost_orphans(key, uid)
+        for pod in lost:
+            await self._cluster.delete("Pod", key.namespace, pod.name, pod.uid, is_forced=True)
+        return _ORPHANS_LOOK_S if left else None
 
     def _poll_s(self) -> float:
         """Time until an active job is looked at again: longer, the more there are."""

@@ -48,7 +48,7 @@ class Settings:
     """Where `/healthz` answers; 0: nowhere."""
     metrics_port: int = 0
     """Where Prometheus reads; 0: nowhere."""
-    passes_at_once: int = 16
+    passes_at_once: int = 32
     """Jobs that are worked on at the same time."""
     poll_s: float = 2.0
     """Time between two questions to a coordinator, as long as there are few jobs."""

@@ -52,11 +52,16 @@ class Children(Generic[F]):
         self._departed: Final[Callable[[str, F], None]] = departed
         self._facts: Final[dict[str, dict[str, F]]] = {}
         self._keys: Final[dict[str, Key]] = {}
+        self._by_key: Final[dict[Key, set[str]]] = {}
         self._version = ""
 
     def of(self, uid: str) -> tuple[F, ...]:
         """The children of the job with that UID."""
         return tuple(self._facts.get(uid, {}).values())
+
+    def uids(self, key: Key) -> list[str]:
+        """The jobs of that name that have children: one, and earlier ones that are not quite gone."""
+        return sorted(self._by_key.get(key, ()))
 
     def __len__(self) -> int:
         return sum(len(children) for children in self._facts.values())
@@ -116,11 +121,12 @@ class Children(Generic[F]):
 
     def _put(self, raw: Raw) -> None:
         uid = facts.job_uid(raw)
-        if not uid:
-            return
+        if not uid or not _key(raw).name:
+            return  # labelled by somebody else
         fact = self._read(raw)
         children = self._facts.setdefault(uid, {})
-        self._keys[uid] = _key(raw)
+        key = self._keys[uid] = _key(raw)
+        self._by_key.setdefault(key, set()).add(uid)
         if children.get(fact.name) != fact:
             children[fact.name] = fact
             self._changed(self._keys[uid])
@@ -133,7 +139,14 @@ class Children(Generic[F]):
             self._changed(self._keys[uid])
         if not children:
             self._facts.pop(uid, None)
-            self._keys.pop(uid, None)
+            self._forget(uid)
+
+    def _forget(self, uid: str) -> None:
+        key = self._keys.pop(uid, None)
+        if key is not None and (uids := self._by_key.get(key)) is not None:
+            uids.discard(uid)
+            if not uids:
+                del self._by_key[key]
 
 
 def _key(raw: Raw) -> Key:

@@ -89,6 +89,9 @@ class Sight(Watches):
             others=others,
         )
 
+    def orphans(self, key: Key, uid: str) -> tuple[facts.Pod, ...]:
+        return tuple(facts.pod(raw) for raw in self._cluster.of("Pod") if facts.job_uid(raw) != uid)
+
     def _objects(self) -> list[Raw]:
         return [raw for kind in ("Pod", "StatefulSet", "Job") for raw in self._cluster.of(kind)]
 

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mapreduce.protocol.messages import JobStatus as Progress
 from mapreduce.protocol.messages import TaskCounts
 from mapreduce_operator.api import ApiError
 from mapreduce_operator.naming import FINALIZER, KIND, Names
+from mapreduce_operator.progress import Address, NoAnswer
 from tests.support.memorycluster import Call, component
 from tests.support.operatorjobs import UID, Raw, raw_job
 from tests.support.operatorworld import KEY, World
@@ -63,8 +65,8 @@ def test_a_job_goes_from_its_creation_to_its_end_and_leaves_only_its_claims_behi
         assert world.job.status.output.records == 5
         world.time.at_s += 60
         await world.look()
-        assert await world.look() is None
         world.cluster.settle()
+        assert await world.look() is None
         left = [f"PersistentVolumeClaim {name}" for name in ("logs", "results", "texts")]
         assert world.cluster.names() == ["Node node-a", *left]
 
@@ -288,10 +290,54 @@ def test_a_job_goes_on_after_its_coordinator_did_not_answer() -> None:
         world = World()
         world.said.state = None
         await world.settle()
-        assert world.job.status.state == "Starting"
+        assert not world.job.is_true("CoordinatorReady")
         world.said.state = "Reducing"
+        world.time.at_s += 30
         await world.settle()
         assert world.job.status.state == "Reducing"
+
+    _run(story)
+
+
+def test_a_coordinator_that_does_not_answer_is_asked_less_and_less_often_until_its_pod_changes() -> None:
+    async def story() -> None:
+        world = World()
+        await world.settle()
+        asked = 0
+
+        async def silent(_address: Address) -> Progress:
+            nonlocal asked
+            asked += 1
+            raise NoAnswer("timeout")
+
+        world.said.progress = silent  # type: ignore[method-assign]
+        for _ in range(60):
+            await world.look()  # every 2 s
+        assert 5 <= asked <= 10
+        world.cluster.remove("Pod", "team", NAMES.coordinator_pod, is_forced=True)
+        world.cluster.settle()
+        before = asked
+        await world.look()
+        assert asked == before + 1
+
+    _run(story)
+
+
+def test_pods_that_a_deleted_job_left_on_a_dead_node_are_given_up() -> None:
+    async def story() -> None:
+        world = World()
+        await world.settle()
+        world.cluster.remove(KIND, "team", "count")
+        world.cluster.objects.pop(("Node", "", "node-a"))
+        for kind in ("StatefulSet", "Job"):
+            for raw in world.cluster.of(kind):
+                world.cluster.remove(kind, "team", raw["metadata"]["name"])
+        for raw in world.cluster.of("Pod"):
+            world.cluster.remove("Pod", "team", raw["metadata"]["name"])
+        world.time.at_s += 10
+        assert await world.look() is not None
+        assert world.cluster.of("Pod") == []
+        assert await world.look() is None
 
     _run(story)
 

@@ -6,12 +6,13 @@ their epoch, and what a lost worker reports is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from mapreduce_operator.facts import Pod
+from mapreduce_operator.facts import Node, Pod
 from mapreduce_operator.planning.actions import Action, Delete
 from mapreduce_operator.planning.observed import Observed
+from mapreduce_operator.settings import Settings
 
 #: How long a pod may be overdue with its end where nothing is known of its node.
 _OVERDUE_S: Final = 60.0
@@ -20,18 +21,18 @@ _OVERDUE_S: Final = 60.0
 def plan(seen: Observed) -> Iterator[Action]:
     """Remove pods that no kubelet looks after any more."""
     for pod in seen.children.pods:
-        if not pod.is_over and is_lost(seen, pod):
+        if not pod.is_over and is_lost(pod, seen.nodes, seen.now_s, seen.settings):
             yield Delete(kind="Pod", name=pod.name, uid=pod.uid, is_forced=True)
 
 
-def is_lost(seen: Observed, pod: Pod) -> bool:
+def is_lost(pod: Pod, nodes: Mapping[str, Node], now_s: float, settings: Settings) -> bool:
     """Whether the pod's node was silent for long enough, or the pod is overdue and nothing is known of the node."""
-    node = seen.nodes.get(pod.node)
+    node = nodes.get(pod.node)
     if node is None:
-        return pod.deadline_s is not None and seen.now_s - pod.deadline_s > _OVERDUE_S
+        return pod.deadline_s is not None and now_s - pod.deadline_s > _OVERDUE_S
     if not node.exists:
         return True
-    return node.silent_since_s is not None and seen.now_s - node.silent_since_s >= seen.settings.node_lost_s
+    return node.silent_since_s is not None and now_s - node.silent_since_s >= settings.node_lost_s
 
 
 def are_doubtful(pods: tuple[Pod, ...]) -> frozenset[str]:
