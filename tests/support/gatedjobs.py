@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from cluster.running import wait_until
 from tests.support import clusterjobs
 from tests.support.claimfiles import ClaimFiles, claim, claim_files
-from tests.support.kubecalls import Namespace, Object, holds
+from tests.support.kubecalls import WITHIN_S, Namespace, Object, holds
 from tests.support.steppedjobs import SPLIT_BYTES, text_of
 
 CLAIM: Final = "stage"
@@ -115,10 +117,10 @@ class GatedJob:
         """
         self.stage.files.touch(*(f"gates/{self.name}/open-{gate}" for gate in gates))
 
-    def until_at(self, place: str, count: int = 1) -> list[str]:
+    def until_at(self, place: str, attempts: int = 1) -> list[str]:
         """Waits until so many attempts have come to a place (a pattern); gives them, as `map-0@map-begin.a1`."""
         prefix = f"gates/{self.name}/seen-"
-        found = self.stage.files.until_there(f"{prefix}*@{place}.a*", count)
+        found = self.stage.files.until_there(f"{prefix}*@{place}.a*", attempts)
         return [name.removeprefix(prefix) for name in found]
 
     def begun(self) -> Counter[str]:
@@ -127,13 +129,16 @@ class GatedJob:
         seen = (name.removeprefix("seen-") for name in folder if name.startswith("seen-") and "-begin." in name)
         return Counter(name.split("@")[0] for name in seen)
 
-    def pods(self, component: str, count: int = 1) -> list[str]:
+    def pods(self, component: str, at_least: int = 1) -> list[str]:
         """Names of its running pods, as soon as there are so many."""
-        return clusterjobs.await_pods(self.namespace, self.found(), component, count)
+        return clusterjobs.await_pods(self.namespace, self.found(), component, at_least)
 
     def coordinator(self) -> str:
         """The name of the coordinator's pod, which is the same for ever."""
         return f"{self.found()['status']['coordinator']['service']}-0"
+
+    def _raw(self, path: str) -> str:
+        return self.namespace.cluster.kubectl("get", "--raw", path)
 
     def patch(self, **spec: Any) -> None:
         """Changes the specification."""
@@ -142,6 +147,16 @@ class GatedJob:
     def until_committed(self, *, maps: int = 0, reduces: int = 0) -> Object:
         """The object when it says that so many tasks are committed."""
         return clusterjobs.await_progress(self.namespace, self.name, maps=maps, reduces=reduces)
+
+    def until_kept(self, *, maps: int) -> None:
+        """Waits until so many maps are committed, and their runs would survive the loss of every worker."""
+        self.until_committed(maps=maps)
+        metrics = f"/api/v1/namespaces/{self.namespace.name}/pods/{self.coordinator()}:8082/proxy/metrics"
+        wait_until(
+            f"runs of job {self.name} have replicas",
+            ("\nmapreduce_replicas_pending 0" in self._raw(metrics) for _ in count()),
+            timeout_s=WITHIN_S,
+        )
 
     def until_condition(self, kind: str) -> Object:
         """The object as soon as a condition is true."""

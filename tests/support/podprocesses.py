@@ -6,14 +6,23 @@ from the node, containerd's own client and /proc tell and do it all.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.support.kubecalls import Namespace, Object
+from tests.support.kubecalls import WITHIN_S, Namespace, Object
 
 _LIST = """
 for pid in $(ctr --namespace k8s.io tasks ps "$1" | awk 'NR > 1 {print $1}'); do
     printf '%s %s\\n' "$pid" "$(tr '\\0' ' ' < /proc/$pid/cmdline)"
 done
+"""
+_KILL_WHEN_THERE = """
+while [ ! -e "/proc/$1/root$2" ]; do
+    [ -e "/proc/$1/root" ] || exit 1
+done
+kill -KILL "$1"
 """
 _LINK = """
 set -eu
@@ -50,6 +59,17 @@ def kill_processes(namespace: Namespace, pod: str, container: str, matching: str
     found = [process for process in processes(namespace, pod, container) if matching in process.command]
     _signal(namespace, "KILL", found)
     return len(found)
+
+
+@contextmanager
+def kill_when_there(namespace: Namespace, pod: str, container: str, path: str) -> Iterator[None]:
+    """`kill -9` of a container's first process at the moment when a file is in the container; waits for that."""
+    first = processes(namespace, pod, container)[0]
+    command = ("sh", "-c", _KILL_WHEN_THERE, "sh", str(first.pid), path)
+    with ThreadPoolExecutor(1) as beside:
+        killing = beside.submit(namespace.cluster.engine.inside, first.node, *command, timeout_s=WITHIN_S)
+        yield
+        killing.result()
 
 
 def freeze(namespace: Namespace, pod: str, container: str) -> None:

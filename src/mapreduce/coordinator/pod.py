@@ -113,6 +113,7 @@ async def _serve(asked: argparse.Namespace) -> int:
             _log.info(
                 "Epoch %d of job '%s' serves %s at port %d.", host.service.epoch, job.name, asked.state, asked.port
             )
+            _tell_of_resumption(host.service)
             for notice in host.service.notices:
                 _log.warning("%s: %s", notice.reason, notice.message)
             metrics = Metrics()
@@ -120,6 +121,15 @@ async def _serve(asked: argparse.Namespace) -> int:
                 await wait_for_end(host.service, stop)
             _log.info("SIGTERM: the coordinator ends; the next incarnation goes on.")
     return 0
+
+
+def _tell_of_resumption(service: Service) -> None:
+    for number in service.taken_up:
+        job, (maps, reduces) = service.machine.state.jobs[number], service.resumed[number]
+        _log.info(
+            "Job %d goes on: %d of %d maps and %d of %d reduces are committed already.",
+            *(number, maps, job.maps.count, reduces, job.reduces.count),
+        )
 
 
 async def _submitted(service: Service, work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
