@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from mapreduce.protocol.messages import JobState
 from mapreduce.protocol.messages import JobStatus as Progress
 from mapreduce_operator import facts, spec
 from mapreduce_operator.memory import Memories
-from mapreduce_operator.naming import KIND
+from mapreduce_operator.naming import KIND, Names
 from mapreduce_operator.observing import Observer, Watches
 from mapreduce_operator.passes import Passes
 from mapreduce_operator.planning.observed import Children
@@ -18,9 +19,20 @@ from mapreduce_operator.progress import Address, CoordinatorReport, Coordinators
 from mapreduce_operator.queueing import Key
 from mapreduce_operator.spec import Resource
 from tests.support.memorycluster import MemoryCluster
-from tests.support.operatorjobs import NOW_S, SETTINGS, Raw, progress, raw_job
+from tests.support.operatorjobs import NOW_S, SETTINGS, UID, Raw, progress, raw_job
 
 KEY = Key("team", "count")
+NAMES = Names("count", UID)
+CHILDREN = [
+    f"ConfigMap {NAMES.config_map}",
+    f"Job {NAMES.workers}",
+    f"PersistentVolumeClaim {NAMES.log_claim}",
+    f"Secret {NAMES.admin_secret}",
+    f"Secret {NAMES.worker_secret}",
+    f"Service {NAMES.coordinator}",
+    f"StatefulSet {NAMES.coordinator}",
+]
+PODS = [f"Pod {NAMES.coordinator_pod}", f"Pod {NAMES.workers}-0", f"Pod {NAMES.workers}-1"]
 
 
 @dataclasses.dataclass
@@ -157,3 +169,13 @@ class World:
         self.cluster.objects.pop((KIND, "team", "count"))
         edited["metadata"]["generation"] += 1
         self.cluster.put(edited)
+
+
+def run_story(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Play a story to its end."""
+    asyncio.run(story())
+
+
+def own_objects(world: World) -> list[str]:
+    """All objects but those that were there before the operator came."""
+    return [name for name in world.cluster.names() if name.split()[1].startswith("mr-")]
