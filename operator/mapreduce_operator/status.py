@@ -36,6 +36,12 @@ from mapreduce_operator.statusmodel import (
 )
 
 _MAX_URI_CHARS: Final = 4_096
+#: So that a status stays below 16 KiB however long names, messages and tracebacks are: room for all counters, for all
+#: failures, and what one of them takes besides its texts.
+_COUNTERS_CHARS: Final = 2_500
+_FAILURES_CHARS: Final = 4_500
+_COUNT_CHARS: Final = 24
+_FAILURE_CHARS: Final = 150
 
 
 def report(seen: Observed, verdict: Verdict) -> JobStatus:
@@ -94,12 +100,33 @@ def _counted(seen: Observed, before: JobStatus) -> JobStatus:
             bytes=progress.output_bytes,
             records=progress.output_records,
         ),
-        counters={
-            cut(name, MAX_COUNTER_NAME_CHARS): max(-MAX_COUNT, min(count, MAX_COUNT))
-            for name, count in sorted(progress.counters.items())[:MAX_COUNTERS]
-        },
-        failures=tuple(_failure(sample) for sample in progress.failures[-MAX_FAILURES:]),
+        counters=_counters(progress.counters),
+        failures=_failures(progress.failures),
     )
+
+
+def _counters(counters: dict[str, int]) -> dict[str, int]:
+    """The first of them by name, as many as have room."""
+    room, kept = _COUNTERS_CHARS, {}
+    for name, count in sorted(counters.items())[:MAX_COUNTERS]:
+        shown = cut(name, MAX_COUNTER_NAME_CHARS)
+        room -= len(shown) + _COUNT_CHARS
+        if room < 0:
+            break
+        kept[shown] = max(-MAX_COUNT, min(count, MAX_COUNT))
+    return kept
+
+
+def _failures(samples: tuple[FailureSample, ...]) -> tuple[FailureStatus, ...]:
+    """The latest, as many as have room, the oldest first."""
+    room, kept = _FAILURES_CHARS, []
+    for sample in reversed(samples[-MAX_FAILURES:]):
+        shown = _failure(sample)
+        room -= len(shown.message) + len(shown.traceback) + len(shown.record) + len(shown.worker) + _FAILURE_CHARS
+        if room < 0:
+            break
+        kept.append(shown)
+    return tuple(reversed(kept))
 
 
 def _tasks(counts: TaskCounts, remade: int = 0) -> Tasks:
