@@ -81,11 +81,11 @@ def read(raw: dict[str, Any]) -> Resource:
 
 def decode(raw_spec: dict[str, Any]) -> JobSpec:
     """Decode and check a specification. Raises `InvalidJobSpec`, naming the field."""
-    if unknown := list(specerrors.unknown_fields(raw_spec, JobSpec, "spec")):
-        raise InvalidJobSpec("spec", " ".join(unknown))
     try:
         spec = msgspec.convert(raw_spec, JobSpec)
     except msgspec.ValidationError as error:
+        if unknown := list(specerrors.unknown_fields(raw_spec, JobSpec, "spec")):
+            raise InvalidJobSpec("spec", " ".join(unknown)) from None
         raise specerrors.in_words(error, raw_spec, JobSpec, "spec") from None
     check_spec(spec)
     in_pod(spec)
