@@ -19,6 +19,7 @@ from cluster import build, kindcluster, productimages
 from cluster.errors import ClusterError
 from cluster.nodes import Cluster
 from tests.support import operatorrelease
+from tests.support.gatedjobs import Stage, staged
 from tests.support.kubecalls import Namespace, own_namespace
 
 TEST_TIMEOUT_S: Final = 600
@@ -29,6 +30,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.xdist_group("e2e"))
     # Of the test alone: the session's fixtures build and start a cluster.
     item.add_marker(pytest.mark.timeout(TEST_TIMEOUT_S, func_only=True))
+    if item.get_closest_marker("full") and os.environ.get("FULL") != "1":
+        item.add_marker(pytest.mark.skip(reason="a long one: FULL=1 runs it"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -63,17 +66,42 @@ def cluster() -> Cluster:
 @pytest.fixture(scope="session")
 def operator(cluster: Cluster) -> Cluster:
     """The cluster with the operator of this checkout installed by Helm."""
-    operatorrelease.install(cluster, productimages.ensure_in(cluster))
+    # Beside the control plane, which no test kills: what happens to jobs without an operator has tests of its own.
+    pinned = {"nodeSelector.kubernetes\\.io/hostname": cluster.nodes[0]} if cluster.nodes else {}
+    operatorrelease.install(cluster, productimages.ensure_in(cluster), values=pinned)
     return cluster
 
 
 @pytest.fixture
 def namespace(operator: Cluster, request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """A namespace of the test's own, in which the restricted Pod Security standard is enforced."""
-    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
-    # A number of its own: the namespace of the test before may still be going.
-    with own_namespace(operator, f"e2e-{words[:40].strip('-')}-{secrets.token_hex(3)}") as found:
+    with own_namespace(operator, _name_for(request.node.name)) as found:
         yield found
-        if request.node.stash.get(_FAILED, False):
-            print(found.describe())
-            print(operatorrelease.operator_log(operator))
+        _tell_of_failure(request, found)
+
+
+@pytest.fixture(scope="module")
+def stage_of_module(operator: Cluster, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """A namespace for jobs that the tests of a module hold at their steps; making one takes longer than a job."""
+    with own_namespace(operator, _name_for(request.module.__name__.rpartition(".")[2])) as found, staged(found) as made:
+        yield made
+
+
+@pytest.fixture
+def stage(stage_of_module: Stage, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """That namespace for one test: its jobs end with it. They need names of their own."""
+    yield stage_of_module
+    _tell_of_failure(request, stage_of_module.namespace)
+    stage_of_module.namespace.kubectl("delete", "mapreducejobs", "--all", "--wait=false")
+
+
+def _name_for(test: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", test.removeprefix("test_").lower()).strip("-")
+    # A number of its own: the namespace of the test before may still be going.
+    return f"e2e-{words[:40].strip('-')}-{secrets.token_hex(3)}"
+
+
+def _tell_of_failure(request: pytest.FixtureRequest, namespace: Namespace) -> None:
+    if request.node.stash.get(_FAILED, False):
+        print(namespace.describe())
+        print(operatorrelease.operator_log(namespace.cluster))

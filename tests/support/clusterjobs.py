@@ -66,6 +66,19 @@ def job(
     }
 
 
+def slow_job(name: str, *, maps: int = 12, seconds_per_map: float = 2.0, **spec: Any) -> Object:
+    """A job of about so many maps that take so long each: one line in each split, words enough for a few reduces."""
+    lines = text(maps, words=40)
+    longest = max(map(len, lines.splitlines())) + 1
+    given: Object = {
+        "texts": [lines],
+        "splitSizeBytes": longest,
+        "args": {"seconds_per_line": str(seconds_per_map)},
+        "leaseSeconds": 10,
+    }
+    return job(name, code=SLOW_WORDCOUNT, **{**given, **spec})
+
+
 def text(lines: int, *, seed: int = 1, words: int = 200) -> str:
     """Lines of words with a skew as in languages; the same for the same numbers."""
     chosen = random.Random(seed)
@@ -80,6 +93,7 @@ def oracle(manifest: Object, folder: Path, files: Mapping[str, bytes] | None = N
     Inline inputs are known; `files` has the content of all others, in the order of the inputs.
     """
     spec = msgspec.convert(manifest, Manifest).spec
+    spec = msgspec.structs.replace(spec, args={**spec.args, "seconds_per_line": "0"})
     source = folder / "job.py"
     source.write_text(spec.code.inline or "", encoding="utf-8")
     given = {f"inline-{index}": one.inline.encode() for index, one in enumerate(spec.inputs) if one.inline is not None}

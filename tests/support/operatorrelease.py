@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from cluster import gobuild
 from cluster.nodes import Cluster
 from cluster.running import output
+from tests.support.kubecalls import Namespace
 from tests.support.tree import ROOT
 
 CHART: Final = ROOT / "charts" / "mapreduce-operator"
 RELEASE: Final = "mapreduce-operator"
 NAMESPACE: Final = "mapreduce-system"
+OPERATOR_PODS: Final = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=operator"
 _INSTALL_S: Final = 240
 
 
@@ -45,6 +49,20 @@ def install(cluster: Cluster, images: str, *, major: int = 4, values: dict[str, 
     waiting = ("--wait", f"--timeout={_INSTALL_S}s")
     call = (*words, *waiting, *set_values(chosen))
     helm(*call, kubeconfig=cluster.kubeconfig, major=major, timeout_s=_INSTALL_S + 30)
+
+
+@contextmanager
+def without_operator(cluster: Cluster) -> Iterator[None]:
+    """No operator runs meanwhile; behind it there is one again."""
+    operators = Namespace(cluster, NAMESPACE)
+    deployment = f"deployment/{RELEASE}"
+    operators.kubectl("scale", deployment, "--replicas=0")
+    try:
+        operators.until_gone("pods", OPERATOR_PODS)
+        yield
+    finally:
+        operators.kubectl("scale", deployment, "--replicas=1")
+        operators.kubectl("rollout", "status", deployment, f"--timeout={_INSTALL_S}s", timeout_s=_INSTALL_S + 10)
 
 
 def operator_log(cluster: Cluster) -> str:

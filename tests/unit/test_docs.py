@@ -12,7 +12,7 @@ import pytest
 from mapreduce_cli.main import COMMANDS, cli
 from tests.support.pages import anchors, make_targets, mr_lines, without_fences
 from tests.support.tree import ROOT, tracked_files
-from tools import draw_cli, draw_crd, draw_defaults, draw_states
+from tools import draw_cli, draw_crd, draw_defaults, draw_states, draw_values
 
 README = ROOT / "README.md"
 PAGES = [pytest.param(path, id=str(path.relative_to(ROOT))) for path in tracked_files(".md")]
@@ -35,6 +35,12 @@ def test_the_page_of_commands_is_what_their_help_says() -> None:
 def test_the_readmes_table_of_defaults_is_what_the_model_says() -> None:
     page = README.read_text(encoding="utf-8")
     assert page == draw_defaults.page_with_table(page)
+
+
+def test_the_table_of_the_charts_values_is_what_values_yaml_says() -> None:
+    page = draw_values.PAGE.read_text(encoding="utf-8")
+    assert page == draw_values.page_with_table(page)
+    assert all(row.split("|")[3].strip() for row in draw_values.render().splitlines()[2:])
 
 
 @pytest.mark.parametrize("page", PAGES)
