@@ -1,4 +1,4 @@
-"""What people and time do to a job: suspend it, scale it, drain its node, wait too long, give it too little memory."""
+"""What people and time do to a job: suspend it, scale it, wait too long, give it too little memory."""
 
 from __future__ import annotations
 
@@ -35,26 +35,6 @@ def test_workers_come_and_go_with_the_scale(namespace: Namespace, tmp_path: Path
     clusterjobs.await_pods(namespace, job, "worker", 3)
     namespace.kubectl("scale", "mapreducejob/scales", "--replicas=1")
     _expect_oracle(namespace, manifest, tmp_path)
-
-
-def test_a_drained_node_lets_its_workers_go_in_peace(namespace: Namespace, tmp_path: Path) -> None:
-    cluster = namespace.cluster
-    drained = cluster.workers[-1]
-    manifest = clusterjobs.slow_job(
-        "drained",
-        maps=16,
-        storage={"shuffle": "Peer"},
-        coordinator={"podTemplate": {"spec": {"nodeSelector": {"kubernetes.io/hostname": cluster.nodes[0]}}}},
-    )
-    namespace.apply(manifest)
-    clusterjobs.await_progress(namespace, "drained", maps=2)
-    only_ours = "--pod-selector=app.kubernetes.io/component=worker"
-    try:
-        drain = ("drain", drained, only_ours, "--delete-emptydir-data", "--ignore-daemonsets", "--timeout=120s")
-        cluster.kubectl(*drain, timeout_s=130)
-        _expect_oracle(namespace, manifest, tmp_path)
-    finally:
-        cluster.kubectl("uncordon", drained)
 
 
 def test_a_mapper_that_takes_too_much_memory_fails_the_job_by_that_name(namespace: Namespace) -> None:

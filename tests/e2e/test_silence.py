@@ -1,4 +1,4 @@
-"""What falls silent without an end: frozen workers, pods without a network, nodes without power."""
+"""What falls silent without an end: frozen workers, pods without a network."""
 
 from __future__ import annotations
 
@@ -40,38 +40,3 @@ def test_a_worker_without_a_network_is_given_up(namespace: Namespace, tmp_path: 
     podprocesses.cut_off(namespace, clusterjobs.pods_of(namespace, job, "worker")[0], "agent")
     ended = _expect_oracle(namespace, manifest, tmp_path)
     assert ended["status"]["maps"].get("remade", 0) == 0
-
-
-def test_a_node_that_loses_its_power_takes_no_committed_map_with_it(namespace: Namespace, tmp_path: Path) -> None:
-    cluster = namespace.cluster
-    if not cluster.workers:
-        pytest.skip("the cluster has no node that may be killed")
-    survivor, lost = cluster.nodes[0], cluster.workers[-1]
-    manifest = clusterjobs.slow_job(
-        "dark",
-        maps=20,
-        storage={"shuffle": "Peer"},
-        coordinator={"podTemplate": {"spec": {"nodeSelector": {"kubernetes.io/hostname": survivor}}}},
-        workers={"replicas": 2, "podTemplate": {"spec": _one_on_each_node()}},
-    )
-    namespace.apply(manifest)
-    job = clusterjobs.await_progress(namespace, "dark", maps=4)
-    where = {pod["spec"]["nodeName"] for pod in namespace.listed("pods", clusterjobs.labels_of(job))}
-    assert where == {survivor, lost}
-    cluster.kill_node(lost)
-    try:
-        ended = clusterjobs.await_complete(namespace, "dark")
-    finally:
-        cluster.start_node(lost)
-    assert clusterjobs.parts(read_claim(namespace, "output", "counts")) == clusterjobs.oracle(manifest, tmp_path)
-    assert ended["status"]["maps"].get("remade", 0) == 0
-
-
-def _one_on_each_node() -> Object:
-    spread = {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": {"app.kubernetes.io/component": "worker"}},
-    }
-    return {"topologySpreadConstraints": [spread]}
