@@ -38,5 +38,14 @@ function axisText(seconds, step) {
   return seconds < 60 ? `${Math.round(seconds)} s` : durationText(seconds).replace(/m00s$/, "m");
 }
 
+// What all names begin with, up to a dash, if it is long: names of pods differ at their end only.
+function commonBeginning(names) {
+  if (names.length < 2) return "";
+  let length = Math.min(...names.map((name) => name.length - 1));
+  while (length > 0 && names.some((name) => name.slice(0, length) !== names[0].slice(0, length))) length -= 1;
+  const beginning = names[0].slice(0, names[0].slice(0, length).lastIndexOf("-") + 1);
+  return beginning.length > 10 ? beginning : "";
+}
+
 // A word as a POSIX shell takes it.
 function shellWord(text) { return /^[\w./:@%+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`; }

@@ -91,6 +91,7 @@ class Timeline {
     }
     context.textAlign = "left";
     let free = 0;
+    const beginning = commonBeginning([...this.model.workers.values()].map((worker) => worker.name));
     for (const worker of layout.workers) {
       const y = AXIS + layout.first.get(worker.number) * layout.height, mid = y + Math.min(layout.height, 26) / 2;
       context.strokeStyle = colour.line;
@@ -99,7 +100,7 @@ class Timeline {
       free = mid + 13;
       const known = this.model.workers.get(worker.number);
       context.fillStyle = known && known.is_here === false ? colour.gone : colour.ink;
-      context.fillText(fitted(context, known ? known.name : `worker ${worker.number}`, GUTTER - 12), 6, mid);
+      context.fillText(fitted(context, known ? short(known.name, beginning) : `worker ${worker.number}`, GUTTER - 12), 6, mid);
     }
   }
 
@@ -249,6 +250,8 @@ class Timeline {
     this.choose(near[0].row);
   }
 }
+
+function short(name, beginning) { return beginning ? `…${name.slice(beginning.length)}` : name; }
 
 function fitted(context, text, width) {
   if (context.measureText(text).width <= width) return text;
