@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from cluster import engines, gobuild, kindconfig, nodeimage, probing, readiness
@@ -12,9 +13,11 @@ from cluster.deciding import Decision, Way, decide_way
 from cluster.engines import Engine
 from cluster.errors import ClusterError, CommandFailed
 from cluster.nodes import Cluster
-from cluster.running import logged, output, say, step
+from cluster.running import logged, output, say, step, wait_until
 
 _CREATE_TIMEOUT_S = 600.0
+_PATIENCE_S = 120.0
+"""Before a cluster that runs is taken for broken, and replaced with all that is in it."""
 
 
 def default_name() -> str:
@@ -65,7 +68,25 @@ def down(name: str) -> bool:
 
 
 def _is_usable(known: Cluster, nodes: int) -> bool:
-    return known.is_answering() and (Way(known.way) is Way.GIVEN or len(known.nodes) == nodes)
+    return _is_answering_in_time(known) and (Way(known.way) is Way.GIVEN or len(known.nodes) == nodes)
+
+
+def _is_answering_in_time(known: Cluster) -> bool:
+    """Whether it answers; one whose control plane runs is given time, because the machine may only be busy."""
+    if known.is_answering():
+        return True
+    if Way(known.way) is not Way.GIVEN and known.nodes[0] not in known.running_nodes():
+        return False
+
+    def answers() -> Iterator[bool]:
+        while True:
+            yield known.is_answering()
+
+    try:
+        wait_until(f"cluster {known.name} answers", answers(), timeout_s=_PATIENCE_S)
+    except ClusterError:
+        return False
+    return True
 
 
 def _create(name: str, nodes: int, decision: Decision) -> Cluster:

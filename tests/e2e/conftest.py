@@ -23,6 +23,9 @@ from tests.support.gatedjobs import Stage, staged
 from tests.support.kubecalls import Namespace, own_namespace
 
 TEST_TIMEOUT_S: Final = 600
+LAST: Final = "test_nodes.py"
+_AS_IT_IS: Final = os.environ.get("MR_E2E_AS_IT_IS") == "1"
+"""While one writes a test: nothing is built, loaded or installed; what is in the cluster is tested."""
 _FAILED: Final = pytest.StashKey[bool]()
 
 
@@ -32,6 +35,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.timeout(TEST_TIMEOUT_S, func_only=True))
     if item.get_closest_marker("full") and os.environ.get("FULL") != "1":
         item.add_marker(pytest.mark.skip(reason="a long one: FULL=1 runs it"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name == LAST)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -55,7 +62,8 @@ def cluster() -> Cluster:
         if is_wanted and not os.environ.get("MR_KUBECONFIG"):
             build.build({"kind", "helm"})
         found = kindcluster.up(name, kindcluster.default_nodes())
-        productimages.ensure_in(found)
+        if not _AS_IT_IS:
+            productimages.ensure_in(found)
     except ClusterError as error:
         if is_wanted:
             pytest.fail(f"REQUIRE_CLUSTER is 1, but there is no cluster: {error}")
@@ -66,9 +74,11 @@ def cluster() -> Cluster:
 @pytest.fixture(scope="session")
 def operator(cluster: Cluster) -> Cluster:
     """The cluster with the operator of this checkout installed by Helm."""
-    # Beside the control plane, which no test kills: what happens to jobs without an operator has tests of its own.
-    pinned = {"nodeSelector.kubernetes\\.io/hostname": cluster.nodes[0]} if cluster.nodes else {}
-    operatorrelease.install(cluster, productimages.ensure_in(cluster), values=pinned)
+    if _AS_IT_IS:
+        return cluster
+    # What happens to jobs without an operator has tests of its own.
+    values = operatorrelease.beside_control_plane(cluster)
+    operatorrelease.install(cluster, productimages.ensure_in(cluster), values=values)
     return cluster
 
 
