@@ -140,7 +140,10 @@ def test_calls_that_fail_are_made_again(stage: Stage, fault: Fault, count: int) 
 def test_an_api_server_that_is_away_for_a_while_is_waited_for(stage: Stage) -> None:
     job = stage.submit()
     job.until_mapping()
-    stage.revives_operator = True  # it must end when it cannot renew its Lease; its Deployment starts it again
+    stage.needs_operator, stage.revives_operator = (
+        False,
+        True,
+    )  # it must end when it cannot renew its Lease; its Deployment starts it again
     away = stage.proxy.befall(Reset(), times=None)
     stage.proxy.order_watches(Reset())
     assert away.is_hit.wait(RECOVERS_WITHIN_S)

@@ -15,7 +15,7 @@ LABELS = {"app": "x"}
 @pytest.fixture
 def cluster(api: KubeApi, namespace: str) -> Iterator[ScriptedCluster]:
     cluster = ScriptedCluster(api, namespace)
-    pod = {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    pod: Object = {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
     template = {**pod, "spec": {**pod["spec"], "restartPolicy": "Never"}}
     api.create("jobs", namespace, {"metadata": {"name": "work"}, "spec": {"parallelism": 2, "template": template}})
     spec = {"serviceName": "s", "selector": {"matchLabels": LABELS}, "template": pod}

@@ -11,7 +11,7 @@ import pytest
 from cluster.controlplane import ControlPlane
 from tests.support.apiproxy import ApiProxy, api_proxy, write_kubeconfig
 from tests.support.coordinatorstandin import StandIn, stand_in
-from tests.support.kubeapi import KubeApi
+from tests.support.kubeapi import CHILD_RESOURCES, KubeApi, path_of
 from tests.support.operatorprocess import LEASE_NAMESPACE, OperatorProcess, operator_process
 from tests.support.operatorrights import give_operator_rights
 from tests.support.operatorstage import Stage
@@ -85,10 +85,11 @@ def make_stage(api: KubeApi, proxy: ApiProxy, coordinators: StandIn, operator: O
 
 
 def clear(stage: Stage) -> None:
-    """Leaves no job behind that would keep the operator busy."""
+    """Leaves nothing behind that would keep the operator busy. Claims stay: only controllers let go of them."""
     for found in stage.api.list("mapreducejobs", stage.namespace):
-        name = found["metadata"]["name"]
         if found["metadata"].get("finalizers"):
-            stage.api.patch("mapreducejobs", stage.namespace, name, {"metadata": {"finalizers": None}})
-        stage.api.delete("mapreducejobs", stage.namespace, name)
-    stage.cluster.collect_garbage()
+            change = {"metadata": {"finalizers": None}}
+            stage.api.patch("mapreducejobs", stage.namespace, found["metadata"]["name"], change)
+    at_once = {"gracePeriodSeconds": 0, "propagationPolicy": "Background"}
+    for resource in ("mapreducejobs", *CHILD_RESOURCES):
+        stage.api.ask("DELETE", path_of(resource, stage.namespace), at_once)

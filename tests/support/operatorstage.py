@@ -58,6 +58,8 @@ class Stage:
     first_call: int = 0
     revives_operator: bool = False
     """Whether an operator that ended is started again, as its Deployment would."""
+    needs_operator: bool = True
+    """Whether a test makes no sense any more when the operator has ended."""
     jobs: list[Job] = field(default_factory=list)
     worker: PodScript = running
     """What becomes of workers' pods, as long as their coordinator does not say that the job is done."""
@@ -95,7 +97,7 @@ class Stage:
             self.sync()
             if is_so():
                 return time.monotonic() - started_s
-            assert self.operator.is_running or self.revives_operator, self.story(what)
+            assert self.operator.is_running or not self.needs_operator, self.story(what)
             assert time.monotonic() - started_s < within_s, self.story(what)
             time.sleep(0.05)
 
