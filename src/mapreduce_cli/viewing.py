@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ def view_of(named: Named) -> View:
 def view_of_folder(folder: Path) -> View:
     """Of an output folder: `mr run` keeps its log in it, a coordinator elsewhere has it in its state folder."""
     state, number = state_of(folder)
-    return view_of_log(state, number, source=str(folder))
+    return view_of_log(state, number, source=shlex.quote(str(folder)))
 
 
 def view_of_log(state: Path, number: int, *, source: str) -> View:

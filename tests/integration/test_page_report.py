@@ -99,7 +99,8 @@ def test_dark_and_light_follow_the_system_until_somebody_chooses(browser: Browse
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_on_its_ground(browser: Browser, tmp_path: Path, scheme: str) -> None:
-    open_report(browser, tmp_path, view_of(SMALL), scheme=scheme)
+    open_report(browser, tmp_path, view_of(SMALL, gone=1), scheme=scheme)
+    assert "gone" in browser.text("#workers")
     assert browser.evaluate((SUPPORT / "contrast.js").read_text()) == []
 
 

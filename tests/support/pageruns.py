@@ -24,9 +24,11 @@ def browser_or_skip() -> Iterator[Browser]:
         pytest.skip(f"no browser: {missing}")
 
 
-def view_of(job: LongJob, *, limit: int | None = None) -> View:
-    """What a report of the job shows."""
+def view_of(job: LongJob, *, limit: int | None = None, gone: int = 0) -> View:
+    """What a report of the job shows; so many workers have left."""
     state, found = state_of(job, limit=limit)
+    for number in range(gone):
+        del state.workers[job.worker(number)]
     return make_view(state, found, sequence=1_000, source="out", made_at=1_790_001_000.0)
 
 

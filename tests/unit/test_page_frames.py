@@ -188,3 +188,13 @@ def test_durations_know_the_longest_however_many_came_after_it() -> None:
     durations.learn(job.attempts, range(len(job.attempts.kind)))
     found = durations.quantiles()["map"]
     assert (found.count, found.most) == (5_000, 77.0)
+
+
+def test_a_pod_shows_places_as_the_author_wrote_them_and_not_where_they_are_mounted() -> None:
+    state, job = state_of(JOB)
+    note = job.failures[-1]
+    failure = msgspec.structs.replace(note.failure, record="/mr/claims/books/a.txt, byte 5: 'x'")
+    job.failures[-1] = msgspec.structs.replace(note, failure=failure)
+    frame = state_frame(state, job, seen(shown_root="/mr"))
+    assert frame.failures is not None
+    assert frame.failures[0].newest.failure.record.startswith("pvc://books/a.txt, byte 5")

@@ -96,6 +96,7 @@ async def _serve(asked: argparse.Namespace) -> int:
             serves_data=folders.runs is None,
             secrets=folders.secrets,
             input_roots=folders.input_roots,
+            command_name=f"{job.name} -n {job.namespace}",
             owner=job.uid,
             shown_root=folders.root,
         ),

@@ -27,6 +27,8 @@ class ServiceSettings:
     """Folders that no input file may lie outside of, links followed; empty: any file may be an input."""
     shown_root: str = ""
     """Folder below which a pod's volumes are: a status names them as the job's author did. Empty: by their paths."""
+    command_name: str = ""
+    """How a person's commands name this coordinator's job; empty: by its output folder or number."""
     owner: str = ""
     """What an output folder's owner record calls this coordinator; empty: the id of its log."""
     poll_s: float = 20.0

@@ -9,6 +9,7 @@ one that comes too late, or from another incarnation, gets the whole state again
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -247,7 +248,7 @@ class _Watched:
         before, self._told = self._told or (None,) * 3, told
         return msgspec.structs.replace(
             delta_frame(state, job, seen),
-            failures=failure_groups(job) if told[1:] != before[1:] else None,
+            failures=failure_groups(job, seen.shown_root) if told[1:] != before[1:] else None,
             failures_kept=len(job.failures),
             partition_bytes=parts if parts != before[0] else None,
             workers=worker_views(state, job, seen) if seldom else None,
@@ -268,9 +269,11 @@ class _Watched:
             is_paused=sessions.is_paused,
             silent_s={name: max(0.0, now_s - session.heard_s) for name, session in sessions.workers.items()},
             resumed=self._viewing.resumed(self.job.id),
+            shown_root=shell.settings.shown_root,
         )
 
     def _source(self) -> str:
         """The output folder when the coordinator lives in it, as that of `mr run` does; else the job's number."""
-        folder = self._shell.folder
-        return str(folder.parent) if str(folder.parent) == self.job.spec.output.uri else str(self.job.id)
+        folder, name = self._shell.folder.parent, self._shell.settings.command_name
+        own = shlex.quote(str(folder)) if str(folder) == self.job.spec.output.uri else str(self.job.id)
+        return name or own

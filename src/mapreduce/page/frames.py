@@ -13,11 +13,12 @@ from mapreduce.diagnosis.failuregroups import FailureGroup, group_failures
 from mapreduce.diagnosis.headline import headline
 from mapreduce.diagnosis.skew import Quantiles, describe_durations, describe_partitions
 from mapreduce.page.messages import Frame, HeadView, JobLine, WorkerView
-from mapreduce.protocol.messages import FailureSample, JobStatus, TaskKind
+from mapreduce.protocol.messages import Failure, FailureSample, JobStatus, TaskKind
 from mapreduce.scheduling.state import Job, State
 from mapreduce.scheduling.tasks import TaskTable
 from mapreduce.scheduling.views import job_status
 from mapreduce.version import __version__
+from mapreduce.volumes import shown
 
 _MOST_JOBS: Final = 100
 _KINDS: Final[tuple[TaskKind, TaskKind]] = ("map", "reduce")
@@ -37,6 +38,8 @@ class Seen:
     silent_s: Mapping[str, float] = field(default_factory=dict)
     """By worker: since it was last heard."""
     resumed: tuple[int, int] = (0, 0)
+    shown_root: str = ""
+    """Folder below which a pod's volumes are mounted: they are shown as the job's author named them."""
 
 
 def state_frame(state: State, job: Job, seen: Seen) -> Frame:
@@ -45,12 +48,12 @@ def state_frame(state: State, job: Job, seen: Seen) -> Frame:
     return msgspec.structs.replace(
         frame,
         type="State",
-        failures=failure_groups(job),
+        failures=failure_groups(job, seen.shown_root),
         failures_kept=len(job.failures),
         partition_bytes=partition_bytes(job, seen),
         workers=worker_views(state, job, seen),
         jobs=job_lines(state),
-        spec=spec_yaml(job),
+        spec=_shown(spec_yaml(job), seen.shown_root),
         source=seen.source,
         version=__version__,
     )
@@ -59,6 +62,7 @@ def state_frame(state: State, job: Job, seen: Seen) -> Frame:
 def delta_frame(state: State, job: Job, seen: Seen) -> Frame:
     """What is new in every frame: status, sentence, verdicts."""
     status = job_status(state, job, resumed=seen.resumed)
+    root = seen.shown_root
     facts = job_facts(state, job, seen, status)
     told = headline(facts)
     return Frame(
@@ -67,8 +71,10 @@ def delta_frame(state: State, job: Job, seen: Seen) -> Frame:
         sequence=seen.sequence,
         at=seen.now_at,
         rows=len(job.attempts.kind),
-        status=msgspec.structs.replace(status, failures=()),
-        head=HeadView(sentence=told.sentence, severity=told.severity, fix=told.fix),
+        status=msgspec.structs.replace(
+            status, failures=(), output=_shown(status.output, root), message=_shown(status.message, root)
+        ),
+        head=HeadView(sentence=_shown(told.sentence, root), severity=told.severity, fix=told.fix),
         verdicts=_verdicts(facts),
     )
 
@@ -93,11 +99,28 @@ def partition_bytes(job: Job, seen: Seen) -> tuple[int, ...]:
     return job.partition_bytes or seen.partition_bytes
 
 
-def failure_groups(job: Job) -> tuple[FailureGroup, ...]:
+def failure_groups(job: Job, root: str = "") -> tuple[FailureGroup, ...]:
     """The latest failures of the job by cause."""
     return group_failures(
-        FailureSample(id=note.id, failure=note.failure, at=note.at, worker=note.worker) for note in job.failures
+        FailureSample(id=note.id, failure=_with_places(note.failure, root), at=note.at, worker=note.worker)
+        for note in job.failures
     )
+
+
+def _with_places(failure: Failure, root: str) -> Failure:
+    if not root:
+        return failure
+    return msgspec.structs.replace(
+        failure,
+        message=_shown(failure.message, root),
+        record=_shown(failure.record, root),
+        traceback=_shown(failure.traceback, root),
+    )
+
+
+def _shown(text: str, root: str) -> str:
+    """A text with the places that the job's author wrote, and not where they are mounted."""
+    return shown(text, root) if root else text
 
 
 def worker_views(state: State, job: Job, seen: Seen) -> tuple[WorkerView, ...]:

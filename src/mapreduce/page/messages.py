@@ -130,7 +130,7 @@ class Frame(Message, frozen=True):
     spec: str | None = None
     """As YAML."""
     source: str = ""
-    """What commands call this job: an output folder or the job's id."""
+    """What commands call this job, quoted for a shell: an output folder, the job's id, or its name and namespace."""
     version: str = ""
     new: AttemptColumns | None = None
     ended: EndedColumns | None = None

@@ -46,6 +46,3 @@ function commonBeginning(names) {
   const beginning = names[0].slice(0, names[0].slice(0, length).lastIndexOf("-") + 1);
   return beginning.length > 10 ? beginning : "";
 }
-
-// A word as a POSIX shell takes it.
-function shellWord(text) { return /^[\w./:@%+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`; }

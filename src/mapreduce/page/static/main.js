@@ -82,7 +82,8 @@ class Model {
     return this.workerName(one).localeCompare(this.workerName(other), "en", { numeric: true }) || one - other;
   }
 
-  sourceWord() { return shellWord(this.source || String(this.status.job)); }
+  // How commands name the job, quoted for a shell already.
+  sourceWord() { return this.source || String(this.status.job); }
 
   // Sorting many values takes a while: then it is done more seldom than frames come.
   spreads() {

@@ -99,7 +99,7 @@ class Timeline {
       if (mid < free) continue;
       free = mid + 13;
       const known = this.model.workers.get(worker.number);
-      context.fillStyle = known && known.is_here === false ? colour.gone : colour.ink;
+      context.fillStyle = known && known.is_here === false ? colour.quiet : colour.ink;
       context.fillText(fitted(context, known ? short(known.name, beginning) : `worker ${worker.number}`, GUTTER - 12), 6, mid);
     }
   }
