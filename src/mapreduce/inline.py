@@ -28,8 +28,12 @@ from mapreduce.protocol.messages import FileRange, Split, TaskOutput
 from mapreduce.userjob import UserJob
 
 
-def run_inline(spec: JobSpec, job: UserJob, output: Path) -> dict[str, int]:
+def run_inline(
+    spec: JobSpec, job: UserJob, output: Path, *, job_of_task: Callable[[], UserJob] | None = None
+) -> dict[str, int]:
     """Run the job here and write its parts and a `_SUCCESS` into `output`; the counters.
+
+    `job_of_task` gives each task the functions that it calls, to see that none depends on what another one left.
 
     Raises what the user's functions raise; `TaskFailed` for what they emit wrongly and for bad inputs; `InvalidInput`.
     """
@@ -38,14 +42,24 @@ def run_inline(spec: JobSpec, job: UserJob, output: Path) -> dict[str, int]:
         files = [list_input(source) for source in with_files(spec, Path(scratch)).inputs]
         input_bytes = sum(file.bytes for listed in files for file in listed)
         splits = list(plan_inputs(spec, files))
-        return _InlineRun(spec, job, output, Path(scratch), reducer_count(spec, input_bytes)).run(splits)
+        partitions = reducer_count(spec, input_bytes)
+        return _InlineRun(spec, job, output, Path(scratch), partitions, job_of_task).run(splits)
 
 
 class _InlineRun:
     """One run: its folders, and what its tasks have made so far."""
 
-    def __init__(self, spec: JobSpec, job: UserJob, output: Path, scratch: Path, partitions: int) -> None:
+    def __init__(
+        self,
+        spec: JobSpec,
+        job: UserJob,
+        output: Path,
+        scratch: Path,
+        partitions: int,
+        job_of_task: Callable[[], UserJob] | None,
+    ) -> None:
         self._spec, self._job, self._output, self._scratch, self._partitions = spec, job, output, scratch, partitions
+        self._job_of_task = job_of_task or (lambda: job)
         self._counters: Counter[str] = Counter()
         self._warnings: Counter[str] = Counter()
         self._parts: dict[str, dict[str, Any]] = {}
@@ -68,7 +82,7 @@ class _InlineRun:
     def _map(self, index: int, split: Split) -> tuple[Path, TaskOutput]:
         target = self._scratch / f"map-{index:05d}"
         work = MapWork(
-            job=self._job,
+            job=self._job_of_task(),
             context=self._context(f"map-{index}"),
             split=split,
             input=self._spec.inputs[split.input],
@@ -95,7 +109,7 @@ class _InlineRun:
     def _reduce(self, partition: int, runs: list[RunSource]) -> tuple[Path, TaskOutput]:
         target = self._scratch / f"reduce-{partition:05d}"
         work = ReduceWork(
-            job=self._job,
+            job=self._job_of_task(),
             context=self._context(f"reduce-{partition}"),
             partition=partition,
             sources=runs,
