@@ -1,6 +1,6 @@
 """The command line of the benchmarks: runs one suite, prints JSON to stdout and progress to stderr.
 
-python benchmarks/run.py --suite wordcount|keys|scaling|startup|tasks|memory|page|operator [--size-mib N] [--runs N] ...
+python benchmarks/run.py --suite wordcount|keys|scaling|startup|tasks|memory|page|operator|cluster [--size-mib N] ...
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ def _run_operator(bench: Bench) -> dict[str, Any]:
     return run_operator(bench)
 
 
+def _run_cluster(bench: Bench) -> dict[str, Any]:
+    from benchmarks.suites.cluster import run_cluster  # as above
+
+    return run_cluster(bench)
+
+
 SUITES: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "wordcount": run_wordcount,
     "keys": run_keys,
@@ -43,6 +49,7 @@ SUITES: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "memory": run_memory,
     "page": run_page,
     "operator": _run_operator,
+    "cluster": _run_cluster,
 }
 
 
