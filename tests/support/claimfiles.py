@@ -84,15 +84,25 @@ class ClaimFiles:
 
 
 @contextmanager
-def claim_files(namespace: Namespace, claim: str) -> Iterator[ClaimFiles]:
-    """Mounts a claim into a pod as long as it is needed."""
-    name = f"files-of-{claim}"
-    namespace.apply(_pod(name, claim))
+def claim_files(namespace: Namespace, claim: str, *, node: str = "") -> Iterator[ClaimFiles]:
+    """Mounts a claim into a pod as long as it is needed; its volume is made on that node, if one is named."""
+    files = ClaimFiles(namespace, f"files-of-{claim}")
+    start(files, claim, node=node)
     try:
-        namespace.until("pod", name, "is ready", holds("Ready"))
-        yield ClaimFiles(namespace, name)
+        yield files
     finally:
-        namespace.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=true", timeout_s=120)
+        end(files)
+
+
+def start(files: ClaimFiles, claim: str, *, node: str = "") -> None:
+    """Makes the pod and waits until it runs."""
+    files.namespace.apply(_pod(files.pod, claim, node))
+    files.namespace.until("pod", files.pod, "is ready", holds("Ready"))
+
+
+def end(files: ClaimFiles) -> None:
+    """Takes the pod away, even if its node is dead."""
+    files.namespace.kubectl("delete", "pod", files.pod, "--grace-period=0", "--force", "--wait=true", timeout_s=120)
 
 
 def read_claim(namespace: Namespace, claim: str, folder: str) -> dict[str, bytes]:
@@ -107,7 +117,7 @@ def claim(name: str, size: str = "64Mi") -> Object:
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
 
 
-def _pod(name: str, claim_name: str) -> Object:
+def _pod(name: str, claim_name: str, node: str) -> Object:
     """A pod like the product's own, which idles."""
     container: Object = {
         "name": "files",
@@ -132,6 +142,7 @@ def _pod(name: str, claim_name: str) -> Object:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 0,
+        "nodeSelector": {"kubernetes.io/hostname": node} if node else {},
         "securityContext": security,
         "containers": [container],
         "volumes": [{"name": "claim", "persistentVolumeClaim": {"claimName": claim_name}}],

@@ -71,14 +71,16 @@ class Stage:
     namespace: Namespace
     files: ClaimFiles
 
-    def start(self, name: str, shuffle: str, *open_gates: str, **spec: Any) -> GatedJob:
+    def start(
+        self, name: str, shuffle: str, *open_gates: str, replicas: int = 2, code: str = CODE, **spec: Any
+    ) -> GatedJob:
         """Applies a job with four maps and two reduces; all gates are shut, save those named."""
-        job = GatedJob(self, name, self._manifest(name, shuffle, spec))
+        job = GatedJob(self, name, self._manifest(name, shuffle, replicas, code, spec))
         self.files.write({f"gates/{name}/open-{gate}": b"" for gate in open_gates} | {f"gates/{name}/.shut": b""})
         self.namespace.apply(job.manifest)
         return job
 
-    def _manifest(self, name: str, shuffle: str, spec: Object) -> Object:
+    def _manifest(self, name: str, shuffle: str, replicas: int, code: str, spec: Object) -> Object:
         volume = {"name": CLAIM, "persistentVolumeClaim": {"claimName": CLAIM}}
         mount = {"name": CLAIM, "mountPath": MOUNTED_AT}
         pods = {"volumes": [volume], "initContainers": [{"name": "executor", "volumeMounts": [mount]}]}
@@ -88,10 +90,10 @@ class Stage:
             "leaseSeconds": 5,
             "args": {"gates": f"{MOUNTED_AT}/gates/{name}"},
             "storage": {"shuffle": shuffle},
-            "workers": {"replicas": 2, "podTemplate": {"spec": pods}},
+            "workers": {"replicas": replicas, "podTemplate": {"spec": pods}},
             **spec,
         }
-        return clusterjobs.job(name, code=CODE, output=f"pvc://{CLAIM}/out/{name}", **given)
+        return clusterjobs.job(name, code=code, output=f"pvc://{CLAIM}/out/{name}", **given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +178,8 @@ class GatedJob:
 
 
 @contextmanager
-def staged(namespace: Namespace) -> Iterator[Stage]:
-    """Makes the claim and its pod as long as they are needed."""
+def staged(namespace: Namespace, *, node: str = "") -> Iterator[Stage]:
+    """Makes the claim and its pod as long as they are needed; on that node, if one is named."""
     namespace.apply(claim(CLAIM, "256Mi"))
-    with claim_files(namespace, CLAIM) as files:
+    with claim_files(namespace, CLAIM, node=node) as files:
         yield Stage(namespace, files)

@@ -133,4 +133,4 @@ def own_namespace(cluster: Cluster, name: str) -> Iterator[Namespace]:
     try:
         yield Namespace(cluster, name)
     finally:
-        cluster.kubectl("delete", "namespace", name, "--wait=false")
+        cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")

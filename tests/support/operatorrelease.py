@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from cluster import gobuild
@@ -31,10 +32,19 @@ def set_values(values: dict[str, str]) -> list[str]:
     return [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
 
 
-def install(cluster: Cluster, images: str, *, major: int = 4, values: dict[str, str] | None = None) -> None:
-    """Installs or upgrades the release of this checkout and waits until the operator is ready.
+def install(
+    cluster: Cluster,
+    images: str,
+    *,
+    major: int = 4,
+    values: dict[str, str] | None = None,
+    release: str = RELEASE,
+    namespace: str = NAMESPACE,
+) -> None:
+    """Installs or upgrades a release of this checkout and waits until the operator is ready.
 
-    `images` is the digest of the images in the cluster: with it a new build starts a new pod.
+    `images` is the digest of the images in the cluster: with it a new build starts a new pod. The definition of jobs
+    is brought up to date by the usual release only.
     """
     chosen = {
         "image.repository": "localhost/mapreduce-operator",
@@ -44,11 +54,29 @@ def install(cluster: Cluster, images: str, *, major: int = 4, values: dict[str, 
         "podAnnotations.mapreduce\\.dev/images": images,
         **(values or {}),
     }
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    words = ("upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace")
+    if release == RELEASE:
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    words = ("upgrade", "--install", release, str(CHART), "--namespace", namespace, "--create-namespace")
     waiting = ("--wait", f"--timeout={_INSTALL_S}s")
     call = (*words, *waiting, *set_values(chosen))
     helm(*call, kubeconfig=cluster.kubeconfig, major=major, timeout_s=_INSTALL_S + 30)
+
+
+def beside_control_plane(cluster: Cluster) -> dict[str, str]:
+    """Values that keep the operator on a node that no test kills."""
+    return {"nodeSelector.kubernetes\\.io/hostname": cluster.nodes[0]} if cluster.nodes else {}
+
+
+@contextmanager
+def upgraded(cluster: Cluster, values: dict[str, str]) -> Iterator[None]:
+    """The release with some values changed meanwhile, by `helm upgrade`; behind it, it is rolled back."""
+    release = ("--namespace", NAMESPACE, "--wait", f"--timeout={_INSTALL_S}s")
+    call = partial(helm, kubeconfig=cluster.kubeconfig, timeout_s=_INSTALL_S + 30)
+    call("upgrade", RELEASE, str(CHART), "--reuse-values", *release, *set_values(values))
+    try:
+        yield
+    finally:
+        call("rollback", RELEASE, *release)
 
 
 @contextmanager
