@@ -80,14 +80,14 @@ def test_a_real_quota_refuses_pods_and_the_owner_gets_the_event(cluster: Scripte
 def test_what_has_no_living_owner_is_collected(cluster: ScriptedCluster) -> None:
     cluster.sync()
     cluster.api.delete("statefulsets", cluster.namespace, "set", propagationPolicy="Background")
-    cluster.sync()
+    cluster.collect_garbage()
     assert _names(cluster) == ["work-00001", "work-00002"]
 
 
 def test_a_job_deleted_without_a_word_leaves_its_pods_behind(cluster: ScriptedCluster) -> None:
     cluster.sync()
     cluster.api.delete("jobs", cluster.namespace, "work")
-    cluster.sync()
+    cluster.collect_garbage()
     assert "work-00001" in _names(cluster)
     for name in _names(cluster)[1:]:
         cluster.api.delete("pods", cluster.namespace, name)

@@ -23,6 +23,7 @@ from tests.support.operatorprocess import OperatorProcess
 from tests.support.scriptedcluster import PodScript, ScriptedCluster, ended, is_ready, running
 
 PATIENCE_S = 90.0
+_PAUSE_S = 0.1
 CODE = """
 def mapper(line):
     for word in line.split():
@@ -99,7 +100,7 @@ class Stage:
                 return time.monotonic() - started_s
             assert self.operator.is_running or not self.needs_operator, self.story(what)
             assert time.monotonic() - started_s < within_s, self.story(what)
-            time.sleep(0.05)
+            time.sleep(_PAUSE_S)
 
     def until_quiet(self, quiet_s: float = 1.0) -> None:
         """Plays rounds until the operator has changed nothing in this namespace for some time."""
@@ -108,7 +109,7 @@ class Stage:
             self.sync()
             if len(self.changes()) != count:
                 count, since_s = len(self.changes()), time.monotonic()
-            time.sleep(0.05)
+            time.sleep(_PAUSE_S)
 
     def _script(self, pod: Object) -> Object | None:
         uid = pod["metadata"]["labels"].get(UID_LABEL)
