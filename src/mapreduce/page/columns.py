@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from array import array
 from collections.abc import Sequence
 from typing import Final
@@ -62,13 +61,18 @@ def ended_columns(job: Job, rows: Sequence[int]) -> EndedColumns:
     kinds = bytes(map(log.kind.__getitem__, rows))
     indexes = list(map(log.index.__getitem__, rows))
     ends = bytes(map(log.end.__getitem__, rows))
-    sizes, records = array("Q"), array("Q")
-    for kind, of_kind in itertools.groupby(zip(kinds, indexes, ends, strict=True), key=lambda entry: entry[0]):
-        table = job.reduces if kind else job.maps
-        for _, index, end in of_kind:
-            is_committed = end == AttemptEnd.COMMITTED
-            sizes.append(table.out_bytes[index] if is_committed else 0)
-            records.append(table.out_records[index] if is_committed else 0)
+    tables = (job.maps, job.reduces)
+    if len(set(kinds)) == 1 and ends.count(AttemptEnd.COMMITTED) == len(rows):  # as it nearly always is
+        table = tables[kinds[0]]
+        sizes = array("Q", map(table.out_bytes.__getitem__, indexes))
+        records = array("Q", map(table.out_records.__getitem__, indexes))
+    else:
+        done = [
+            (tables[kind], index, end == AttemptEnd.COMMITTED)
+            for kind, index, end in zip(kinds, indexes, ends, strict=True)
+        ]
+        sizes = array("Q", (table.out_bytes[index] if is_committed else 0 for table, index, is_committed in done))
+        records = array("Q", (table.out_records[index] if is_committed else 0 for table, index, is_committed in done))
     return EndedColumns(
         count=len(rows),
         row=array("I", rows).tobytes(),
