@@ -5,6 +5,7 @@ An image is tagged by the digest of what it is made from: building or loading wh
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from cluster import debian, engines, nodeimage, packages, pipconfig, probing
 from cluster.caching import cache_root, digest_of, locked
 from cluster.deciding import Way
 from cluster.engines import Engine
-from cluster.errors import MissingPart
+from cluster.errors import CommandFailed, MissingPart
 from cluster.nodes import Cluster
 from cluster.running import logged, step
 
@@ -30,6 +31,7 @@ CONTENT: Final = (
 """What the Dockerfile copies, and itself."""
 _LEFT_OUT: Final = frozenset({"__pycache__", ".mypy_cache"})
 _TIMEOUT_S: Final = 1800.0
+_LOCK: Final = "product-images"
 
 
 def image_name(target: str, tag: str = "dev") -> str:
@@ -40,10 +42,12 @@ def image_name(target: str, tag: str = "dev") -> str:
 def ensure_in(cluster: Cluster) -> str:
     """Builds what is not built and loads what is not loaded; returns the digest."""
     engine = engine_for(cluster)
-    digest = build(engine)
-    if not is_loaded(cluster, digest):
-        with step("load the product's images"):
-            _load(engine, cluster, digest)
+    with locked(_LOCK):
+        digest = _built(engine, CHECKOUT)
+        if not is_loaded(cluster, digest):
+            with step("load the product's images"):
+                _load(engine, cluster, digest)
+        _remove_older(engine, digest)
     return digest
 
 
@@ -56,20 +60,8 @@ def engine_for(cluster: Cluster) -> Engine:
 
 def build(engine: Engine, checkout: Path = CHECKOUT) -> str:
     """Builds both images, unless they are there; returns the digest they are tagged by, beside `dev`."""
-    if engine.name == "podman":
-        packages.ensure(*nodeimage.NEEDED_PACKAGES)
-        debian.load_into(engine)
-    with locked("product-images"), tempfile.TemporaryDirectory(dir=_scratch()) as folder:
-        context = Path(folder) / "context"
-        copy_content(checkout, context)  # first, because a checkout may change while it is built
-        digest = digest_of(digest_of_content(context), *_base_arguments(engine))
-        if not all(engine.has_image(image_name(target, digest)) for target in TARGETS):
-            with step("build the product's images") as log:
-                for target in reversed(TARGETS):
-                    _build_target(engine, target, digest, context, Path(folder), log)
-        for target in TARGETS:
-            engine.call("tag", image_name(target, digest), image_name(target))
-    return digest
+    with locked(_LOCK):
+        return _built(engine, checkout)
 
 
 def copy_content(checkout: Path, context: Path) -> None:
@@ -118,6 +110,33 @@ def _load(engine: Engine, cluster: Cluster, digest: str) -> None:
         archive = Path(folder) / "images.tar"
         engine.call("save", *several, "--output", str(archive), *names, timeout_s=_TIMEOUT_S)
         cluster.load(archive)
+
+
+def _built(engine: Engine, checkout: Path) -> str:
+    if engine.name == "podman":
+        packages.ensure(*nodeimage.NEEDED_PACKAGES)
+        debian.load_into(engine)
+    with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+        context = Path(folder) / "context"
+        copy_content(checkout, context)  # first, because a checkout may change while it is built
+        digest = digest_of(digest_of_content(context), *_base_arguments(engine))
+        if not all(engine.has_image(image_name(target, digest)) for target in TARGETS):
+            with step("build the product's images") as log:
+                for target in reversed(TARGETS):
+                    _build_target(engine, target, digest, context, Path(folder), log)
+        for target in TARGETS:
+            engine.call("tag", image_name(target, digest), image_name(target))
+    return digest
+
+
+def _remove_older(engine: Engine, digest: str) -> None:
+    """Forgets images of earlier checkouts; layers that the present ones are made of stay."""
+    for target in TARGETS:
+        name = image_name(target).removesuffix(":dev")
+        listed = engine.call("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={name}").split()
+        for image in sorted(set(listed) - {image_name(target), image_name(target, digest)}):
+            with contextlib.suppress(CommandFailed):  # one that a container uses
+                engine.call("rmi", image, timeout_s=120)
 
 
 def _build_target(engine: Engine, target: str, digest: str, context: Path, folder: Path, log: Path) -> None:

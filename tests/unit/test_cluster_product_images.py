@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from cluster import pipconfig, productimages
 from cluster.build import groups_of
 from cluster.deciding import Way
+from cluster.engines import Engine
 from cluster.errors import MissingPart
 from tests.support.tree import ROOT
 from tools.image import added
@@ -159,3 +161,65 @@ def test_nothing_of_a_node_is_built_where_somebody_else_makes_the_nodes() -> Non
 
 def _content() -> set[str]:
     return set(productimages.CONTENT)
+
+
+class _RecordingEngine(Engine):
+    """An engine without any: it has the images that it was told to have, and remembers what it was called with."""
+
+    def call(self, *args: str, timeout_s: float = 60.0, given: bytes | Path | None = None) -> str:
+        CALLS.append(args)
+        if args[0] == "images":
+            wanted = args[-1].removeprefix("reference=")
+            return "\n".join(name for name in THERE if name == wanted or name.rsplit(":", 1)[0] == wanted)
+        return ""
+
+
+CALLS: list[tuple[str, ...]] = []
+THERE: list[str] = []
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("MR_BASE_IMAGE", raising=False)
+    yield _RecordingEngine("docker")
+    CALLS.clear()
+    THERE.clear()
+
+
+def _build(engine: Engine, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[str]]:
+    built: list[str] = []
+
+    def build_target(_: Engine, target: str, digest: str, *rest: Path) -> None:
+        built.append(target)
+        THERE.append(productimages.image_name(target, digest))
+
+    monkeypatch.setattr(productimages, "_build_target", build_target)
+    return productimages.build(engine, checkout), built
+
+
+def test_images_are_built_once_and_named_dev_each_time(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = _checkout(tmp_path / "checkout")
+    digest, built = _build(engine, checkout, monkeypatch)
+    assert built == ["worker", "operator"]
+    assert _build(engine, checkout, monkeypatch) == (digest, [])
+    named = [call for call in CALLS if call[0] == "tag"]
+    assert named.count(("tag", f"localhost/mapreduce-worker:{digest}", "localhost/mapreduce-worker:dev")) == 2
+
+
+def test_images_of_earlier_checkouts_are_forgotten(engine: Engine) -> None:
+    names = [productimages.image_name("worker", tag) for tag in ("dev", "now", "before")]
+    THERE.extend(names)
+    productimages._remove_older(engine, "now")
+    assert [call for call in CALLS if call[0] == "rmi"] == [("rmi", names[2])]
+
+
+def test_the_base_counts_among_what_images_are_made_from(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = _checkout(tmp_path / "checkout")
+    of_default, _ = _build(engine, checkout, monkeypatch)
+    monkeypatch.setenv("MR_BASE_IMAGE", "registry.example.com/python:3.12")
+    assert _build(engine, checkout, monkeypatch)[0] != of_default
