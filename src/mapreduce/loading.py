@@ -64,7 +64,12 @@ def load_code(source: CodeSource) -> LoadedCode:
     if source.module:
         own.add(source.module.partition(".")[0])
     modules = [value for name, value in list(sys.modules.items()) if name.partition(".")[0] in own]
-    return LoadedCode(module, {f"{kind.__module__}:{kind.__qualname__}": kind for kind in _record_types(modules)})
+    return LoadedCode(module, types_of(modules))
+
+
+def types_of(modules: Sequence[ModuleType]) -> dict[str, type]:
+    """The dataclasses and Structs that modules define, by the names under which they are stored."""
+    return {f"{kind.__module__}:{kind.__qualname__}": kind for kind in _record_types(modules)}
 
 
 class _LibraryFinder(MetaPathFinder):

@@ -84,7 +84,11 @@ def describe_module(module: ModuleType, *, name: str, names: Names = _AS_DECLARE
 
     Raises `InvalidUserCode`, `InvalidJobSpec`.
     """
-    found = find_functions(module, names)
+    return describe_found(find_functions(module, names), name=name)
+
+
+def describe_found(found: Found, *, name: str) -> Description:
+    """What functions declare, checked as far as possible without calling them. Raises as `describe_module`."""
     user_job(found, name=name, is_map_only=False, types={})
     return Description(
         name=found.job.name if found.job else name,
@@ -97,10 +101,16 @@ def describe_module(module: ModuleType, *, name: str, names: Names = _AS_DECLARE
 
 def declaration_of(job: Job) -> Description:
     """What a `Job` object declares, for `Job.run` in the user's own process."""
+    return describe_found(functions_of(job), name=job.name)
+
+
+def functions_of(job: Job) -> Found:
+    """The functions that a `Job` object declares. Raises `InvalidUserCode`."""
     mapper = job.declared_mapper
-    assert mapper is not None, "the caller checks that there is one"
+    if mapper is None:
+        raise InvalidUserCode(f"job {job.name!r} has no mapper. Decorate one with @<job>.mapper.")
     reducer, reducer_name = _declared_reducer(job)
-    found = Found(
+    return Found(
         mapper,
         name_of(mapper.function, "mapper"),
         reducer,
@@ -108,14 +118,6 @@ def declaration_of(job: Job) -> Description:
         job.declared_combiner,
         name_of(job.declared_combiner, "combiner") if job.declared_combiner else None,
         job,
-    )
-    user_job(found, name=job.name, is_map_only=False, types={})
-    return Description(
-        name=job.name,
-        mapper=found.mapper_name,
-        reducer=reducer_name,
-        combiner=found.combiner_name,
-        options=_options(job),
     )
 
 

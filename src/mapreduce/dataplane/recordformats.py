@@ -39,6 +39,32 @@ def format_record(key: Any, value: Any, output_format: OutputFormat) -> bytes:
     return b"[" + _as_json(key, "key") + b", " + _as_json(value, "value") + b"]\n"
 
 
+def parse_jsonl(line: bytes | str) -> tuple[Any, Any]:
+    """Key and value of a line of ``jsonl``. Keys are as they were; in values tuples, dataclasses and Structs are as
+    JSON has them: lists and dicts. Raises ValueError.
+    """
+    key, value = json.loads(line)
+    return _key_from_json(key), _value_from_json(value)
+
+
+def _key_from_json(key: Any) -> Any:
+    if isinstance(key, list):
+        return tuple(map(_key_from_json, key))
+    return _value_from_json(key)
+
+
+def _value_from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return list(map(_value_from_json, value))
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"$bytes"}:
+        return base64.b64decode(value["$bytes"])
+    if value.keys() == {"$dict"}:
+        return {_key_from_json(name): _value_from_json(member) for name, member in value["$dict"]}
+    return {name: _value_from_json(member) for name, member in value.items()}
+
+
 def format_batch(keys: Sequence[Any], values: Sequence[Any], output_format: OutputFormat) -> bytes:
     """Many records, the same bytes as `format_record` for each. Quick for str keys with str or int values."""
     key_types, value_types = set(map(type, keys)), set(map(type, values))
