@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 
 from mapreduce.protocol.messages import JobStatus
+from mapreduce_operator.coordinatorreport import CoordinatorReport
 
 T = TypeVar("T")
 
@@ -21,22 +22,6 @@ _TIMEOUT_S: Final = 5.0
 _MAX_BYTES: Final = 4 << 20
 _HEADER: Final = "X-MapReduce-Token"
 _JOB: Final = "/v1/jobs/1"
-
-
-class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that the coordinator wants people to know."""
-
-    reason: str = ""
-    message: str = ""
-
-
-class CoordinatorReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How the coordinator itself is. Unknown fields are passed over: it may be of another release."""
-
-    epoch: int = 0
-    notices: tuple[Notice, ...] = ()
-    is_short_of_space: bool = False
-    replicas_pending: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,13 @@ import msgspec
 from mapreduce.protocol.messages import JobState, TaskCounts
 from mapreduce.protocol.messages import JobStatus as Progress
 from mapreduce_operator import spec, status, times
+from mapreduce_operator.coordinatorreport import CoordinatorReport
 from mapreduce_operator.facts import Batch, Claim, Container, Ending, Pod, StatefulSet
 from mapreduce_operator.manifests import snapshot, volumes
 from mapreduce_operator.manifests.pods import Job
 from mapreduce_operator.naming import API_VERSION, KIND, Names
 from mapreduce_operator.planning.observed import Answer, Children, Observed
 from mapreduce_operator.planning.plan import Plan, decide, plan
-from mapreduce_operator.progress import CoordinatorReport
 from mapreduce_operator.settings import Settings
 from mapreduce_operator.spec import Resource
 

@@ -10,12 +10,13 @@ from typing import Any
 from mapreduce.protocol.messages import JobState
 from mapreduce.protocol.messages import JobStatus as Progress
 from mapreduce_operator import facts, spec
+from mapreduce_operator.coordinatorreport import CoordinatorReport
 from mapreduce_operator.memory import Memories
 from mapreduce_operator.naming import KIND, Names
 from mapreduce_operator.observing import Observer, Watches
 from mapreduce_operator.passes import Passes
 from mapreduce_operator.planning.observed import Children
-from mapreduce_operator.progress import Address, CoordinatorReport, Coordinators, NoAnswer
+from mapreduce_operator.progress import Address, Coordinators, NoAnswer
 from mapreduce_operator.queueing import Key
 from mapreduce_operator.spec import Resource
 from tests.support.memorycluster import MemoryCluster

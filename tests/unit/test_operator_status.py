@@ -11,11 +11,11 @@ import pytest
 from mapreduce.protocol.messages import AttemptId, Failure, FailureSample, TaskCounts
 from mapreduce_operator import announcing, findings, status, times
 from mapreduce_operator.conditions import Finding, cut, merged
+from mapreduce_operator.coordinatorreport import CoordinatorReport, Notice
 from mapreduce_operator.facts import Container, EventFact, Node
 from mapreduce_operator.manifests import volumes
 from mapreduce_operator.planning.observed import Answer, Observed
 from mapreduce_operator.planning.plan import decide, plan
-from mapreduce_operator.progress import CoordinatorReport, Notice
 from mapreduce_operator.reasons import CONDITIONS, REASONS
 from mapreduce_operator.statusmodel import Condition, JobStatus
 from tests.support.operatorjobs import (

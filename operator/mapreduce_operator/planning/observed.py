@@ -8,13 +8,13 @@ from typing import Any
 
 from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import JobStatus as Progress
+from mapreduce_operator.coordinatorreport import CoordinatorReport
 from mapreduce_operator.facts import Batch, Claim, EventFact, Node, Pod, StatefulSet
 from mapreduce_operator.manifests import volumes
 from mapreduce_operator.manifests.pods import Job
 from mapreduce_operator.manifests.snapshot import Snapshot
 from mapreduce_operator.naming import Names
 from mapreduce_operator.planning.problem import Problem
-from mapreduce_operator.progress import CoordinatorReport
 from mapreduce_operator.settings import Settings
 from mapreduce_operator.spec import Resource
 
