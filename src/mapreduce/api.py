@@ -1,7 +1,7 @@
-"""What users import: `Context`, `job(...)` and the result of a run. Standard library only, and nothing heavy at import.
+"""What users import: `Context` and `job(...)`. Standard library only, and nothing heavy at import.
 
-Reading a user's file and making a job of it is `mapreduce.userjob`; running one is `mapreduce.local`, imported only
-when a job is run.
+Reading a user's file and making a job of it is `mapreduce.userjob`; running one is `mapreduce.local`, what comes of it
+`mapreduce.result`: both are imported only when a job is run.
 """
 
 from __future__ import annotations
@@ -9,19 +9,24 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeVar, cast, overload
 
 if TYPE_CHECKING:  # pathlib, too, costs more at import than this whole module
     from pathlib import Path
 
+    from mapreduce.local.watching import Watcher
     from mapreduce.model import JobSpec
     from mapreduce.protocol.messages import JobStatus
+    from mapreduce.result import Result
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Name under which a job's file is imported by everything that runs it; part of the names of its stored dataclasses.
 JOB_MODULE: Final = "_mapreduce_job"
+
+#: How `Job.run` tells how far it is.
+Progress = Literal["bars", "plain", "none"]
 
 OPTION_NAMES: Final = (
     "args",
@@ -144,24 +149,41 @@ class Job:
         py_files: Iterable[str | Path] = (),
         workers: int | None = None,
         overwrite: bool = False,
+        progress: Progress | None = None,
     ) -> Result:
         """Run this job here and wait for its end.
 
-        `inputs` is a file, folder or glob, or several; `output` a folder. Raises `JobFailed` with the traceback and
-        record at fault, and the errors of `mapreduce.errors` for a request that cannot be carried out.
+        `inputs` is a file, folder or glob, or several; `output` a folder. `progress` is "bars" (on a terminal), "plain"
+        (a line each five seconds), "none", or by default "none" in a script and a live display in a notebook. Raises
+        `JobFailed` with the traceback and record at fault, and the errors of `mapreduce.errors` for a request that
+        cannot be carried out.
         """
+        import time
         from pathlib import Path
+
+        from mapreduce.result import Result
 
         source = self._source("run")
         libraries = tuple(Path(path) for path in py_files)
         spec = self._spec(source, inputs, output, args, overwrite=overwrite)
         local = cast("_LocalRun", importlib.import_module("mapreduce.local.run"))
-        status = local.run_job(spec, name=self.name, source=source, py_files=libraries, workers=workers)
+        watching = cast("_Watching", importlib.import_module("mapreduce.local.choosing"))
+        watcher = watching.make_watcher(progress, self.name)
+        started_s = time.monotonic()
+        status = local.run_job(
+            spec, name=self.name, source=source, py_files=libraries, workers=workers, watcher=watcher
+        )
         if status.state != "Complete":
             from mapreduce.errors import JobFailed
 
             raise JobFailed(status.reason or status.state, status.message)
-        return Result(Path(spec.output.uri), spec.output.format, status.counters)
+        return Result(
+            Path(spec.output.uri),
+            spec.output.format,
+            status.counters,
+            name=self.name,
+            seconds=time.monotonic() - started_s,
+        )
 
     def manifest(
         self,
@@ -220,6 +242,7 @@ class Job:
             raise InvalidUserCode(
                 f"job {self.name!r} is not written in a file, so that no worker could import it. "
                 f"Save it as a .py file and run that."
+                + (" In a notebook, begin its cell with `%%writefile job.py`." if "IPython" in sys.modules else "")
             )
         return Path(file).resolve()
 
@@ -234,51 +257,21 @@ class _LocalRun(Protocol):
     """The one function of `mapreduce.local.run` that this module calls; the module stands above this one."""
 
     def run_job(
-        self, spec: JobSpec, *, name: str, source: Path, py_files: tuple[Path, ...], workers: int | None
+        self,
+        spec: JobSpec,
+        *,
+        name: str,
+        source: Path,
+        py_files: tuple[Path, ...],
+        workers: int | None,
+        watcher: Watcher,
     ) -> JobStatus: ...
 
 
-class Result:
-    """A finished run: its output folder, counters, and an iterator over its records.
+class _Watching(Protocol):
+    """The one function of `mapreduce.local.choosing` that this module calls."""
 
-    Iterating gives (key, value) pairs, part by part. With the output format `text` both are str as written (a map-only
-    line without tab has the value ""); with `jsonl` they are the JSON values.
-    """
-
-    def __init__(self, output: Path, format: str, counters: Mapping[str, int]) -> None:  # noqa: A002 (as in the spec)
-        self.output = output
-        self.format = format
-        self.counters = counters
-
-    def __repr__(self) -> str:
-        return f"Result(output={str(self.output)!r}, format={self.format!r}, counters={dict(self.counters)!r})"
-
-    @property
-    def parts(self) -> list[Path]:
-        """The output files in order of partition: those that `_SUCCESS` lists, whatever else lies in the folder."""
-        import json
-
-        names = json.loads((self.output / "_SUCCESS").read_bytes())["parts"]
-        return [self.output / name for name in sorted(names, key=_natural_key)]
-
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        import json
-
-        for part in self.parts:
-            with part.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
-                for line in lines:
-                    if self.format == "jsonl":
-                        key, value = json.loads(line)
-                    else:
-                        key, _, value = line.removesuffix("\n").partition("\t")
-                    yield key, value
-
-
-def _natural_key(name: str) -> list[tuple[int, str]]:
-    """Sorts `part-9` before `part-10`: digits compare as numbers."""
-    import re
-
-    return [(int(piece), "") if index % 2 else (0, piece) for index, piece in enumerate(re.split(r"([0-9]+)", name))]
+    def make_watcher(self, progress: Progress | None, name: str) -> Watcher: ...
 
 
 def job(name: str, **options: Any) -> Job:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from mapreduce_cli.units import format_size
+from mapreduce.units import format_size
 
 Verdict = Literal["ok", "note", "bad", "unknown"]
 

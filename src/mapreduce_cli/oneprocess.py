@@ -23,7 +23,7 @@ from mapreduce.local.paths import OutputPaths
 from mapreduce.local.preflight import list_inputs
 from mapreduce.ownerrecord import make_owner_record
 from mapreduce.sequential import run_sequential
-from mapreduce_cli.units import format_count, format_duration
+from mapreduce.units import format_count, format_duration
 
 if TYPE_CHECKING:
     from mapreduce.local.preparing import Preparation, PreparedJob

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from mapreduce_cli.units import parse_duration_s, parse_size
+from mapreduce.units import parse_duration_s, parse_size
 
 if typing.TYPE_CHECKING:
     from mapreduce.jobspec import Overrides

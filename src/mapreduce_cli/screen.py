@@ -14,7 +14,7 @@ from rich.text import Text
 from mapreduce.diagnosis.failuregroups import FailureGroup
 from mapreduce.page.messages import Frame, WorkerView
 from mapreduce.protocol.messages import TaskCounts
-from mapreduce_cli.units import format_count, format_duration, format_size
+from mapreduce.units import format_count, format_duration, format_size
 
 _STYLES = {"good": "green", "info": "", "warning": "yellow", "bad": "red"}
 _MOST_WORKERS = 12

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from mapreduce.diagnosis.failuregroups import FailureGroup, group_failures, signature
 from mapreduce.diagnosis.wording import as_options, as_uris
 from mapreduce.protocol.messages import FailureSample, JobStatus
-from mapreduce_cli.units import format_count, format_duration, format_size
+from mapreduce.units import format_count, format_duration, format_size
 
 if TYPE_CHECKING:
     from mapreduce_cli.why import Answer

@@ -8,9 +8,9 @@ import time
 from typing import Final
 
 from mapreduce.errors import Unreachable
+from mapreduce.local.progress import make_watcher
 from mapreduce.protocol.client import CoordinatorClient
 from mapreduce.protocol.messages import FINAL_STATES, JobStatus
-from mapreduce_cli.progress import make_watcher
 from mapreduce_cli.summary import describe_failure
 
 LONG_POLL_S: Final = 5.0

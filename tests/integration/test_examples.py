@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from mapreduce.api import Result
 from mapreduce.bundle import load_job
 from mapreduce.describe import describe_here
 from mapreduce.inline import run_inline
 from mapreduce.jobspec import Overrides, build_spec
 from mapreduce.loading import CodeSource
 from mapreduce.model import JobSpec
+from mapreduce.result import Result
 from mapreduce.sequential import run_sequential
 from mapreduce.userjob import Names
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from mapreduce.local.progress import PlainWatcher
 from mapreduce.protocol.messages import JobStatus
 from mapreduce_cli import main as cli
-from mapreduce_cli.progress import PlainWatcher
 from tests.support.fakecluster import FakeCluster, fake_cluster
 
 

@@ -13,9 +13,9 @@ import pytest
 
 import mapreduce
 from mapreduce import manifest
-from mapreduce.api import Result
 from mapreduce.errors import InvalidJobSpec, InvalidUserCode, JobFailed
 from mapreduce.model import Code, JobSpec
+from mapreduce.result import Result
 
 counting = mapreduce.job("counting", reducer="sum", reducers=2, args={"a": 1})
 

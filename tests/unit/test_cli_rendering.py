@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from mapreduce.local.hosting import describe_resumed
+from mapreduce.local.progress import BarsWatcher, PlainWatcher, describe_progress
 from mapreduce.protocol.messages import AttemptId, FailureSample, JobState, JobStatus, TaskCounts
-from mapreduce_cli.progress import BarsWatcher, PlainWatcher, describe_progress
 from mapreduce_cli.summary import describe_done, describe_failure
 from mapreduce_cli.tables import Column, render
 

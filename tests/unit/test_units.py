@@ -1,6 +1,6 @@
 import pytest
 
-from mapreduce_cli.units import format_duration, format_size, parse_duration_s, parse_size
+from mapreduce.units import format_duration, format_size, parse_duration_s, parse_size
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from mapreduce.errors import Unreachable
+from mapreduce.local.progress import make_watcher
 from mapreduce.protocol.messages import AttemptId, Failure, FailureSample, JobState, JobStatus, TaskCounts
 from mapreduce_cli.cluster.jobs import ClusterJob, seconds_of
 from mapreduce_cli.jobnames import OfCluster
-from mapreduce_cli.progress import make_watcher
 from mapreduce_cli.summary import describe_failure
 from mapreduce_operator.statusmodel import FailureStatus, Tasks
 

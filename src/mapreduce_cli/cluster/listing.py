@@ -6,9 +6,9 @@ import json
 import time
 from collections.abc import Sequence
 
+from mapreduce.units import format_duration, format_size
 from mapreduce_cli.cluster.jobs import ClusterJob, seconds_of
 from mapreduce_cli.tables import Column, render
-from mapreduce_cli.units import format_duration, format_size
 
 
 def show(found: Sequence[ClusterJob], format_: str, *, everywhere: bool = False, is_one: bool = False) -> str:

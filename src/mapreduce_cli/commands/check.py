@@ -94,9 +94,9 @@ def _try(job: PreparedJob, sample: Sample | None, folder: Path, limit_s: int) ->
 
 def _lines(report: Report, sample: Sample | None) -> Iterator[str]:
     """What was tried and what came out of it."""
+    from mapreduce.units import format_size
     from mapreduce_cli.checking.reports import ENGINE
     from mapreduce_cli.summary import WARNING_TEXTS, plural
-    from mapreduce_cli.units import format_size
 
     if sample is None:
         return

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from mapreduce.errors import UsageError
+from mapreduce.units import format_count
 from mapreduce_cli.cluster.options import Target, target_options
 from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import Named, OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
 from mapreduce_cli.tables import Column, format_option, render
-from mapreduce_cli.units import format_count
 
 
 @click.command(

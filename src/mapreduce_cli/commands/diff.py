@@ -28,7 +28,7 @@ def command(one: Path, other: Path, quiet: bool) -> int:
     """
     from mapreduce.local.comparing import compare_outputs
     from mapreduce.local.results import open_results
-    from mapreduce_cli.units import format_count
+    from mapreduce.units import format_count
 
     for folder in (one, other):
         if not folder.is_dir():

@@ -8,12 +8,12 @@ import click
 
 from mapreduce.errors import UsageError
 from mapreduce.protocol.messages import JobStatus, TaskCounts
+from mapreduce.units import format_duration, format_size
 from mapreduce_cli.cluster.options import Target, target_options
 from mapreduce_cli.connect import find
 from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import OfCluster, jobs_of, means_cluster, resolve
 from mapreduce_cli.tables import Column, format_option, render
-from mapreduce_cli.units import format_duration, format_size
 
 
 @click.command(

@@ -84,7 +84,7 @@ def _place(named: Named) -> tuple[Path, int]:
 
 
 def _describe(task: str, done: Replayed) -> str:
-    from mapreduce_cli.units import format_count, format_size
+    from mapreduce.units import format_count, format_size
 
     made = done.made
     lines = [f"{task} ran to its end: {format_count(made.records)} records, {format_size(made.bytes)}"]

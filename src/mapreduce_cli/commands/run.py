@@ -70,9 +70,9 @@ def command(
 
 def _run(preparation: Preparation, *, workers: int | None, restart: bool, has_page: bool) -> int:
     from mapreduce.local.preflight import default_worker_count
+    from mapreduce.local.progress import make_watcher
     from mapreduce.local.run import RunRequest, run
     from mapreduce.local.success import read_success
-    from mapreduce_cli.progress import make_watcher
     from mapreduce_cli.summary import describe_done, describe_failure, this_command
 
     settings = preparation.workers
