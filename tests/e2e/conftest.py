@@ -72,13 +72,17 @@ def cluster() -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def operator(cluster: Cluster) -> Cluster:
+def images(cluster: Cluster) -> str:
+    """What the images in the cluster are told apart by."""
+    return "as-it-is" if _AS_IT_IS else productimages.ensure_in(cluster)
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster, images: str) -> Cluster:
     """The cluster with the operator of this checkout installed by Helm."""
-    if _AS_IT_IS:
-        return cluster
-    # What happens to jobs without an operator has tests of its own.
-    values = operatorrelease.beside_control_plane(cluster)
-    operatorrelease.install(cluster, productimages.ensure_in(cluster), values=values)
+    if not _AS_IT_IS:
+        # What happens to jobs without an operator has tests of its own.
+        operatorrelease.install(cluster, images, values=operatorrelease.beside_control_plane(cluster))
     return cluster
 
 

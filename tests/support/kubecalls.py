@@ -130,7 +130,9 @@ def own_namespace(cluster: Cluster, name: str) -> Iterator[Namespace]:
     """A namespace for one test; it is removed behind the test, without waiting."""
     cluster.kubectl("create", "namespace", name)
     cluster.kubectl("label", "namespace", name, *(f"{label}={value}" for label, value in RESTRICTED.items()))
+    found = Namespace(cluster, name)
     try:
-        yield Namespace(cluster, name)
+        found.until("serviceaccount", "default", "lets pods be made", bool)
+        yield found
     finally:
         cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
