@@ -212,6 +212,7 @@ class Passes:
         if status is None:
             return None
         wanted: Raw = msgspec.json.decode(msgspec.json.encode(status))  # lists, as they come back
+        wanted.setdefault("attemptsFailed", 0)  # a column shows it, and an empty one reads as unknown
         if wanted == job.raw_status or self._is_written(memory, wanted, job.raw_status):
             return None
         wait_s = memory.written_s + _WRITE_EVERY_S - self._clock.monotonic_s()

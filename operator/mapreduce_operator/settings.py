@@ -64,6 +64,8 @@ class Settings:
     """How long workers may take to end after the job ended."""
     has_network_policies: bool = False
     """Whether each job gets a NetworkPolicy."""
+    api_server_cidrs: tuple[str, ...] = ()
+    """Addresses of the API server, whose proxy brings `mr` to coordinators; empty: any, guarded by the token alone."""
     log_level: str = "INFO"
     log_format: LogFormat = "text"
 
@@ -95,6 +97,7 @@ class Settings:
             cleanup_deadline_s=read.number("MR_CLEANUP_DEADLINE_SECONDS", default.cleanup_deadline_s),
             wind_down_s=read.number("MR_WIND_DOWN_SECONDS", default.wind_down_s),
             has_network_policies=read.flag("MR_NETWORK_POLICIES", False),
+            api_server_cidrs=read.names("MR_API_SERVER_CIDRS"),
             log_level=read.choice("MR_LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
             log_format=cast("LogFormat", read.choice("MR_LOG_FORMAT", default.log_format, ("text", "json"))),
         )

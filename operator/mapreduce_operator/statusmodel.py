@@ -81,7 +81,7 @@ class Tasks(_Status, frozen=True):
     progress: Annotated[str, Meta(max_length=32, description="Committed and total, such as 37/64.")] = ""
 
 
-class WorkersStatus(_Status, frozen=True):
+class WorkersStatus(_Status, frozen=True, kw_only=True, omit_defaults=False):
     """The pods that run tasks."""
 
     desired: Annotated[Count, Meta(description="Workers that were asked for.")] = 0

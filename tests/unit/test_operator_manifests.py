@@ -284,8 +284,20 @@ def test_what_a_job_may_change_is_not_in_its_digest() -> None:
     assert snapshot.spec_digest(job_spec(reducers=3)) != before
 
 
-def test_a_network_policy_lets_in_the_job_and_the_operator_only() -> None:
-    policy = networkpolicy.network_policy(manifests(settings=Settings(has_network_policies=True)))["spec"]
+def test_a_network_policy_lets_in_the_job_the_operator_and_the_api_server_only() -> None:
+    settings = Settings(has_network_policies=True, api_server_cidrs=("198.19.0.2/32",))
+    policy = networkpolicy.network_policy(manifests(settings=settings))["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     open_ports = [port["port"] for rule in policy["ingress"] if "from" not in rule for port in rule["ports"]]
     assert open_ports == [coordinator.METRICS_PORT]
+    from_api_server = {"from": [{"ipBlock": {"cidr": "198.19.0.2/32"}}], "ports": [{"protocol": "TCP", "port": 8080}]}
+    assert from_api_server in policy["ingress"]
+
+
+def test_a_network_policy_leaves_the_coordinator_to_its_token_where_the_api_server_is_not_named() -> None:
+    policy = networkpolicy.network_policy(manifests(settings=Settings(has_network_policies=True)))["spec"]
+    assert {"ports": [{"protocol": "TCP", "port": coordinator.PORT}]} in policy["ingress"]
+    runs = [
+        rule for rule in policy["ingress"] if "from" not in rule and {"protocol": "TCP", "port": 8081} in rule["ports"]
+    ]
+    assert runs == []

@@ -1,8 +1,8 @@
 """The NetworkPolicy of one job's pods, where the operator is told to make them. Pure.
 
-Coordinator and workers accept each other and the operator; workers reach each other's run port. Who else may come in
-(people's port-forward comes through the kubelet and is not held up by policies) is the chart's business. Egress is
-bounded to DNS, the job's own pods, and what inputs over http(s) need.
+Coordinator and workers accept each other and the operator; workers reach each other's run port. People's commands come
+through the API server's proxy, whose addresses no selector knows: the settings name them, or the coordinator's port is
+open and its token alone guards it. Egress is bounded to DNS, the job's own pods, and what inputs over http(s) need.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def network_policy(job: Job) -> Raw:
             "ingress": [
                 {"from": [own], "ports": ours},
                 {"from": [_OPERATOR], "ports": [_tcp(PORT)]},
+                _from_api_server(job.settings.api_server_cidrs),
                 {"ports": [_tcp(METRICS_PORT)]},
             ],
             "egress": [
@@ -47,6 +48,11 @@ def network_policy(job: Job) -> Raw:
             ],
         },
     }
+
+
+def _from_api_server(cidrs: tuple[str, ...]) -> Raw:
+    everywhere: Raw = {"ports": [_tcp(PORT)]}
+    return {"from": [{"ipBlock": {"cidr": cidr}} for cidr in cidrs], **everywhere} if cidrs else everywhere
 
 
 def _tcp(port: int) -> Raw:
