@@ -50,6 +50,7 @@ spec:
     claimTemplate: {{size: 1Gi}}
 ```
 
+<!-- test: no: the claim books is the reader's -->
 ```sh
 kubectl apply -f words.yaml
 kubectl wait --for=condition=Finished {resource.SHORT_NAMES[0]}/words --timeout=1h   # returns in both outcomes

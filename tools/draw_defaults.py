@@ -1,4 +1,4 @@
-"""Writes the table of defaults in README.md, between its two markers, from `mapreduce.model`.
+"""Writes the table of defaults in docs/reference/defaults.md, between its two markers, from `mapreduce.model`.
 
 python tools/draw_defaults.py            writes the table
 python tools/draw_defaults.py --check    exit code 1 when the table is not what the model says
@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from mapreduce.model import GIB, MIB, JobSpec
 
-PAGE = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "defaults.md"
 BEGIN = "<!-- defaults: written by tools/draw_defaults.py -->\n"
 END = "<!-- end of defaults -->\n"
 

@@ -10,9 +10,10 @@ import click
 import pytest
 
 from mapreduce_cli.main import COMMANDS, cli
+from tests.support import docblocks
 from tests.support.pages import anchors, make_targets, mr_lines, without_fences
 from tests.support.tree import ROOT, tracked_files
-from tools import draw_cli, draw_crd, draw_defaults, draw_states, draw_values
+from tools import draw_cli, draw_crd, draw_defaults, draw_states, draw_troubleshooting, draw_values
 
 README = ROOT / "README.md"
 PAGES = [pytest.param(path, id=str(path.relative_to(ROOT))) for path in tracked_files(".md")]
@@ -32,8 +33,18 @@ def test_the_page_of_commands_is_what_their_help_says() -> None:
     assert draw_cli.PAGE.read_text(encoding="utf-8") == draw_cli.render()
 
 
-def test_the_readmes_table_of_defaults_is_what_the_model_says() -> None:
-    page = README.read_text(encoding="utf-8")
+def test_the_page_of_troubles_is_what_the_reasons_say() -> None:
+    assert draw_troubleshooting.PAGE.read_text(encoding="utf-8") == draw_troubleshooting.render()
+    assert draw_troubleshooting.unsorted() == set()
+
+
+def test_the_page_of_troubles_quotes_what_a_diagnosis_says() -> None:
+    diagnosis = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src/mapreduce/diagnosis").glob("*.py"))
+    assert [words for words, _, _ in draw_troubleshooting.DIAGNOSES if words not in diagnosis] == []
+
+
+def test_the_table_of_defaults_is_what_the_model_says() -> None:
+    page = draw_defaults.PAGE.read_text(encoding="utf-8")
     assert page == draw_defaults.page_with_table(page)
 
 
@@ -59,6 +70,11 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_file_of_the_tree_that_a_page_names_exists(page: Path) -> None:
     for name in CODE_PATH.findall(page.read_text(encoding="utf-8")):
         assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_of_commands_says_how_it_is_tested(page: Path) -> None:
+    assert [block.line for block in docblocks.blocks(page) if block.is_shell and not block.is_marked] == []
 
 
 @pytest.mark.parametrize("command", sorted(mr_lines(tracked_files(".md"))))
@@ -98,8 +114,9 @@ def test_decisions_are_numbered_without_gaps_and_all_listed() -> None:
 def test_every_page_of_the_documentation_can_be_reached_from_its_index() -> None:
     index = ROOT / "docs" / "README.md"
     linked = {(index.parent / target.split("#")[0]).resolve() for target in LINK.findall(index.read_text())}
-    pages = {path for path in tracked_files(".md") if path.parent == index.parent and path != index}
-    assert pages - linked == set()
+    pages = {path for path in tracked_files(".md") if index.parent in path.parents and path != index}
+    decisions = {path for path in pages if path.parent.name == "decisions"}  # listed by a page of their own
+    assert pages - decisions - linked == set()
 
 
 def _options(name: str) -> set[str]:
