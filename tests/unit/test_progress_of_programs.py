@@ -41,7 +41,7 @@ def display(monkeypatch: pytest.MonkeyPatch) -> Display:
     made = Display()
     shell = SimpleNamespace(kernel=object())
     ipython = SimpleNamespace(get_ipython=lambda: shell, display=SimpleNamespace(display=made))
-    monkeypatch.setitem(sys.modules, "IPython", ipython)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
     return made
 
 
@@ -75,7 +75,7 @@ def test_a_notebook_is_redrawn_four_times_a_second_at_most() -> None:
 
 
 def test_a_shell_of_ipython_in_a_terminal_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=SimpleNamespace))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=SimpleNamespace))
     assert not is_in_notebook()
 
 
