@@ -170,8 +170,8 @@ _ALL: Final = (
     # Storage
     Reason(
         "VolumeNodeLost",
-        "The log's volume exists on one node only, and that node does not answer.",
-        "The job goes on by itself when the node returns. If it never will, delete the job and apply it again.",
+        "The log's volume exists on one node only, and that node takes no pods: it does not answer, or was drained.",
+        "The job goes on by itself once the node takes pods. If it never will, delete the job and apply it again.",
     ),
     Reason(
         "SingleNodeStorage",
