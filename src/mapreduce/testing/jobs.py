@@ -107,8 +107,9 @@ def spec_of(tested: Tested, records: Records, folder: Path, asked: Asked) -> Job
 def _split_size(inputs: list[str], splits: int | None) -> int | None:
     if splits is None:
         return None
-    total = sum(path.stat().st_size for path in map(Path, inputs) if path.is_file())
-    return max(1, -(-total // splits))
+    files = [file for path in map(Path, inputs) for file in (path.rglob("*") if path.is_dir() else [path])]
+    total = sum(file.stat().st_size for file in files if file.is_file())
+    return -(-total // splits) or None  # a glob's files are not counted: the default cuts them
 
 
 def _file_of(module: ModuleType | None) -> Path | None:
