@@ -61,8 +61,7 @@ def test_all_workers_deleted_at_once_are_replaced_and_go_on(stage: Stage, shuffl
 @pytest.mark.parametrize("shuffle", SHUFFLES)
 def test_killed_processes_of_a_worker_come_back(stage: Stage, shuffle: str, tmp_path: Path) -> None:
     """`kill -9` one after the other: the process that runs the job's code, the executors' container, the agent."""
-    one_worker = {"replicas": 1}
-    job = stage.start(f"killed-{shuffle.lower()}", shuffle, "map-begin", workers=one_worker)
+    job = stage.start(f"killed-{shuffle.lower()}", shuffle, "map-begin", replicas=1)
     job.until_at("map-end", 1)
     (pod,) = job.pods("worker")
     assert kill_processes(stage.namespace, pod, "executor", "mapreduce_worker.executor --socket ") >= 1
