@@ -14,10 +14,13 @@ from tests.support.docblocks import Reader
 from tests.support.kubecalls import Namespace
 from tests.support.tree import ROOT, tracked_files
 
+ALWAYS = frozenset({"README.md", "docs/tutorial.md"})
+"""Pages that everybody follows; the commands of the others are alike."""
 PAGES = [
-    pytest.param(page, id=str(page.relative_to(ROOT)))
+    pytest.param(page, id=name, marks=() if name in ALWAYS else pytest.mark.full)
     for page in tracked_files(".md")
     if docblocks.has_commands(page, "cluster")
+    for name in (str(page.relative_to(ROOT)),)
 ]
 
 
