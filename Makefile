@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint bench bench-peers clean
+.PHONY: setup demo test lint docs bench bench-peers clean
 
 setup: $(VENV)/.ready
 
@@ -33,6 +33,10 @@ lint: setup
 # Tiers run in the order of tests/conftest.py; the tests of one cluster stay together.
 test: lint
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder $(TESTS)
+
+# The documentation as a site, into site/; a link or a heading that is not there is an error.
+docs: setup
+	$(BIN)/python -m mkdocs build
 
 # One suite of benchmarks as JSON: make bench SUITE=keys ARGS='--size-mib 64 --runs 3'
 SUITE ?= wordcount
@@ -73,5 +77,5 @@ install-yaml: setup
 	$(BIN)/python tools/draw_install.py
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-out
+	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-out
 	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
