@@ -17,11 +17,13 @@ def _expect_oracle(namespace: Namespace, manifest: Object, folder: Path) -> Obje
     return ended
 
 
-@pytest.mark.parametrize("shuffle", ["Shared", "Peer"])
+@pytest.mark.parametrize("shuffle", ["Peer", pytest.param("Shared", marks=pytest.mark.full)])
 def test_a_frozen_worker_loses_its_task_and_cannot_commit_it_when_it_wakes(
     namespace: Namespace, shuffle: str, tmp_path: Path
 ) -> None:
-    manifest = clusterjobs.slow_job("frozen", storage={"shuffle": shuffle})
+    manifest = clusterjobs.slow_job(
+        "frozen", maps=16, seconds_per_map=1.0, leaseSeconds=5, storage={"shuffle": shuffle}
+    )
     namespace.apply(manifest)
     job = clusterjobs.await_progress(namespace, "frozen", maps=1)
     pod = clusterjobs.pods_of(namespace, job, "worker")[0]
@@ -34,7 +36,7 @@ def test_a_frozen_worker_loses_its_task_and_cannot_commit_it_when_it_wakes(
 
 
 def test_a_worker_without_a_network_is_given_up(namespace: Namespace, tmp_path: Path) -> None:
-    manifest = clusterjobs.slow_job("cut", storage={"shuffle": "Peer"})
+    manifest = clusterjobs.slow_job("cut", maps=16, seconds_per_map=1.0, leaseSeconds=5, storage={"shuffle": "Peer"})
     namespace.apply(manifest)
     job = clusterjobs.await_progress(namespace, "cut", maps=1)
     podprocesses.cut_off(namespace, clusterjobs.pods_of(namespace, job, "worker")[0], "agent")
