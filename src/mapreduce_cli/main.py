@@ -19,6 +19,7 @@ from mapreduce.errors import MapReduceError
 #: Subcommand: (module below `mapreduce_cli.commands`, its line in `mr --help`). The order is that of the help page.
 COMMANDS: Final = {
     "init": ("init", "Begin a new job: job.py, its test, sample data, and a README with the commands."),
+    "plan": ("plan", "Say how long a job will take, how large it will be, and what to set; runs a sample only."),
     "run": ("run", "Run a job here, with worker processes of its own, and wait for it."),
     "check": ("check", "Check a job's file, and with a sample its results, before running it."),
     "manifest": ("manifest", "Print a job as the YAML that kubectl apply takes."),

@@ -181,6 +181,15 @@ def check_options(command: _Command) -> _Command:
     return _collecting(command, (file, click.argument("inputs", metavar="[SAMPLE...]", nargs=-1), *kept))
 
 
+def plan_options(command: _Command) -> _Command:
+    """Those of `job_options` that decide how large a run is, where even the job need not be named."""
+    _, _, *options = _JOB_OPTIONS
+    file = click.argument("file", metavar="[FILE]", type=click.Path(path_type=Path), required=False)
+    inputs = click.argument("inputs", metavar="[INPUT...]", nargs=-1)
+    kept = [option for option in options if _name_of(option) not in _NOT_FOR_CHECKING - {"output"}]
+    return _collecting(command, (file, inputs, *kept))
+
+
 def _collecting(command: _Command, options: tuple[Any, ...]) -> _Command:
     def collect(**values: Any) -> Any:
         py_files = tuple(Path(path) for value in values.pop("py_files") for path in value.split(",") if path)

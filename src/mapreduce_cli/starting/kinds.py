@@ -117,8 +117,9 @@ def code_of(name: str, records: Records, compute: Compute) -> str:
     options += [f'format="{records}"'] if records != "lines" else []
     options += ['reducer="mean"'] if compute == "mean" else []
     options += [f'args={{"pattern": "{_PATTERN}"}}'] if compute == "filter" else []
+    kind = RECORDS[records]
     parts = [
-        f'"""{RECORDS[records][0].upper()}{RECORDS[records][1:]}: {COMPUTE[compute]}. The commands are in README.md."""',
+        f'"""{kind[0].upper()}{kind[1:]}: {COMPUTE[compute]}. The commands are in README.md."""',
         "from mapreduce import job",
         f"this = job({', '.join(options)})",
     ]
