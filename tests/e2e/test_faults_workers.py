@@ -28,7 +28,8 @@ def test_a_worker_pod_deleted_amid_a_map_costs_no_other_attempt(stage: Stage, sh
     assert sorted((begun["map-2"], begun["map-3"])) == [1, 2]
 
 
-@pytest.mark.parametrize("shuffle", OTHER_FIRST)
+@pytest.mark.full
+@pytest.mark.parametrize("shuffle", ["Shared", "Peer"])
 def test_a_worker_pod_deleted_amid_a_reduce_leaves_all_maps_as_they_are(
     stage: Stage, shuffle: str, tmp_path: Path
 ) -> None:
