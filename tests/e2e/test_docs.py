@@ -31,6 +31,6 @@ def test_a_reader_with_a_cluster_sees_what_a_page_shows(page: Path, namespace: N
     kubeconfig.chmod(0o600)
     kubectl = gobuild.program("kubectl")
     words = ("config", "set-context", "--current", f"--namespace={namespace.name}")
-    output([str(kubectl), "--kubeconfig", str(kubeconfig), *words])
+    output([str(kubectl), "--kubeconfig", str(kubeconfig), *words], timeout_s=60)
     programs = (kubectl.parent,)
     Reader(tmp_path.resolve(), programs, {"KUBECONFIG": str(kubeconfig)}).follow(page, "cluster")
