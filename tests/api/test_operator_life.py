@@ -72,7 +72,7 @@ def test_a_failed_job_says_the_coordinators_reason_and_words(stage: Stage) -> No
 def test_a_job_at_rest_is_not_touched(stage: Stage) -> None:
     job = stage.submit()
     job.until_mapping()
-    stage.until_quiet()
+    stage.until_quiet(2.5)  # a status is written once a second at most
     version, calls = job.content["metadata"]["resourceVersion"], len(stage.changes())
     ended_s = time.monotonic() + 2
     stage.until(lambda: time.monotonic() > ended_s, "two seconds")
@@ -162,7 +162,8 @@ def test_a_job_that_gets_no_worker_in_time_fails_with_the_cause(stage: Stage) ->
 
 def test_a_finished_job_is_deleted_after_its_time_and_the_output_stays(stage: Stage) -> None:
     job = stage.submit(ttlSecondsAfterFinished=1)
-    job.complete()
+    job.until_started()
+    job.coordinator.set("Complete", (8, 8), (2, 2))
     stage.until(lambda: not job.content, "the deletion")
     stage.until(lambda: stage.cluster.children() == {"persistentvolumeclaims": ["results"]}, "only the output")
 

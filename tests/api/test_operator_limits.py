@@ -13,8 +13,8 @@ from tests.support.operatorstage import Job, Stage
 MANY = 100
 MEMORY_LIMIT_BYTES = 150 << 20
 CHANGES_PER_JOB = 30
-#: With fifty looks a second, of which each reads its job.
-CALLS_PER_S = 100
+#: Fifty looks a second, of which each reads its job; and seven children of each job, asked for every five seconds.
+CALLS_PER_S = 300
 TRACEBACK = "Traceback (most recent call last)"
 
 
