@@ -56,7 +56,9 @@ def view_of_log(state: Path, number: int, *, source: str) -> View:
     job = found.state.jobs.get(number)
     if job is None:
         raise UsageError(f"the log in {state} knows no job {number}")
-    return make_view(found.state, job, sequence=found.sequence, source=source, made_at=time.time())
+    return make_view(
+        found.state, job, sequence=found.sequence, source=source, made_at=time.time(), store_id=found.store_id
+    )
 
 
 def view_of_coordinator(client: CoordinatorClient, number: int, *, source: str = "") -> View:

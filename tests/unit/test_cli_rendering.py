@@ -192,7 +192,7 @@ def test_bars_stay_only_of_a_job_that_has_ended(state: JobState, stays: bool, mo
         watcher.progress(msgspec.structs.replace(RUNNING, state=state))
         watcher.close()
         terminal.flush()
-        text = os.read(reading, 1 << 16).decode()
+        text = _shown(reading)
     os.close(reading)
     erased = text.rpartition("\x1b[2K")[2]
     assert ("37/64" in erased) == stays
@@ -207,7 +207,18 @@ def test_bars_leave_room_for_what_ctrl_c_echoes(monkeypatch: pytest.MonkeyPatch)
         watcher.progress(RUNNING)
         watcher.close()
         terminal.flush()
-        text = os.read(reading, 1 << 16).decode()
+        text = _shown(reading)
     os.close(reading)
     lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "\n").split("\n")
     assert 90 < max(map(len, lines)) <= 97
+
+
+def _shown(reading: int) -> str:
+    """All that was written to a terminal, which hands out some 4 KiB at a time."""
+    os.set_blocking(reading, False)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(reading, 1 << 16)
+        except BlockingIOError:
+            return shown.decode()

@@ -26,7 +26,7 @@ def test_a_path_finds_its_call(method: str, path: str, found: str, parameters: d
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/", "v1/jobs", "/V1/jobs", "/v1/jobs/", "/v1/jobs/7/parts/a/b", "/v1/jobs/7/attempts"]
+    "path", ["", "//", "v1/jobs", "/V1/jobs", "/v1/jobs/", "/v1/jobs/7/parts/a/b", "/v1/jobs/7/attempts"]
 )
 def test_another_path_finds_none(path: str) -> None:
     with pytest.raises(Refused) as caught:

@@ -13,7 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mapreduce.coordinator.auth import Tokens, load_or_create_tokens
@@ -35,6 +35,10 @@ from mapreduce.coordinator.statefiles import (
 from mapreduce.coordinator.tickets import Tickets
 from mapreduce.errors import MapReduceError, UsageError
 
+if TYPE_CHECKING:
+    from mapreduce.coordinator.tracing import Tracing
+    from mapreduce.tracesending import TraceTarget
+
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
@@ -54,6 +58,8 @@ class HostSettings:
     """None: those in the folder, made first if it has none."""
     has_page: bool = True
     """Whether the page is served."""
+    traces: TraceTarget | None = None
+    """The collector that is told of jobs that have ended; None: nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ async def serving(
             if before_listening is not None:
                 await before_listening(service)
             runner, port = await _listen(service, tokens, settings, previous)
+            tracing = _begin_tracing(service, settings.traces)
             url = _url(settings.address, port)
             note: Path | None = None
             try:
@@ -112,9 +119,20 @@ async def serving(
                 _retract(folder)
                 with contextlib.suppress(MapReduceError):  # the log has failed, which is told elsewhere
                     await service.viewing.finish()
+                if tracing is not None:
+                    await tracing.finish()
                 await runner.cleanup()
         finally:
             await service.close()
+
+
+def _begin_tracing(service: Service, target: TraceTarget | None) -> Tracing | None:
+    """Tell a collector of jobs from now on; imported only where there is one."""
+    if target is None:
+        return None
+    from mapreduce.coordinator.tracing import Tracing
+
+    return Tracing(service, target)
 
 
 async def wait_for_end(service: Service, stop: asyncio.Event) -> None:

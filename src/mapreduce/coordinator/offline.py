@@ -25,6 +25,8 @@ class Offline:
     rot: str
     sequence: int
     """Of the last record."""
+    store_id: str = ""
+    """The log's id, in hex."""
 
 
 def read_state(folder: Path) -> Offline:
@@ -43,4 +45,4 @@ def read_state(folder: Path) -> Offline:
                 f"record {sequence} of the log is none that this release knows ({error}); use the release that wrote it"
             ) from error
         evolve(state, record)
-    return Offline(state, image.rot or "", sequence)
+    return Offline(state, image.rot or "", sequence, (image.survey.store_id or b"").hex())

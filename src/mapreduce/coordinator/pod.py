@@ -32,6 +32,7 @@ from mapreduce.coordinator.settings import ServiceSettings
 from mapreduce.coordinator.statefiles import LOCK_FILE, FolderLock
 from mapreduce.errors import MapReduceError, StorageFailed, UsageError
 from mapreduce.podjob import NEVER, leave_message, reason_of
+from mapreduce.tracesending import TraceTarget
 from mapreduce.volumes import POD_ROOT, shown
 
 #: How long the incarnation before may take to let go of the state folder.
@@ -100,6 +101,7 @@ async def _serve(asked: argparse.Namespace) -> int:
             owner=job.uid,
             shown_root=folders.root,
         ),
+        traces=TraceTarget.from_environment(os.environ),
     )
     with _stop_on_signals() as stop:
         lock = await _locked(folders.state, stop)

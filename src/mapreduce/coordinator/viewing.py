@@ -269,6 +269,7 @@ class _Watched:
             is_paused=sessions.is_paused,
             silent_s={name: max(0.0, now_s - session.heard_s) for name, session in sessions.workers.items()},
             resumed=self._viewing.resumed(self.job.id),
+            store_id=shell.log.store_id.hex(),
             shown_root=shell.settings.shown_root,
         )
 

@@ -7,6 +7,7 @@ and after is `local.run`.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from mapreduce.local.sigterm import Interrupted
 from mapreduce.local.supervising import stop, supervise, wait_until_gone
 from mapreduce.local.watching import PhaseTimes, Watcher
 from mapreduce.protocol.messages import FINAL_STATES, JobStatus, SubmitRequest
+from mapreduce.tracesending import TraceTarget
 
 #: How long workers may take to end: after the job, and when the run is interrupted.
 END_GRACE_S: Final = 15.0
@@ -58,7 +60,8 @@ class Hosting:
 
     async def _host(self) -> JobStatus:
         with stop_on_signals(at_once=self._end_at_once) as request:
-            settings = HostSettings(folder=self.state, port=0, has_page=self.has_page)
+            traces = TraceTarget.from_environment(os.environ)
+            settings = HostSettings(folder=self.state, port=0, has_page=self.has_page, traces=traces)
             async with serving(settings, lock=self.lock) as host:
                 if self.has_page:
                     self.watcher.notice(f"page: {host.page_address()}")

@@ -38,6 +38,8 @@ class Seen:
     silent_s: Mapping[str, float] = field(default_factory=dict)
     """By worker: since it was last heard."""
     resumed: tuple[int, int] = (0, 0)
+    store_id: str = ""
+    """Of the log, in hex."""
     shown_root: str = ""
     """Folder below which a pod's volumes are mounted: they are shown as the job's author named them."""
 
@@ -55,6 +57,7 @@ def state_frame(state: State, job: Job, seen: Seen) -> Frame:
         jobs=job_lines(state),
         spec=_shown(spec_yaml(job), seen.shown_root),
         source=seen.source,
+        store_id=seen.store_id,
         version=__version__,
     )
 

@@ -132,5 +132,7 @@ class Frame(Message, frozen=True):
     source: str = ""
     """What commands call this job, quoted for a shell: an output folder, the job's id, or its name and namespace."""
     version: str = ""
+    store_id: str = ""
+    """Of the coordinator's log, in hex: with the job's number it names the job for ever."""
     new: AttemptColumns | None = None
     ended: EndedColumns | None = None

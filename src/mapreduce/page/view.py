@@ -11,6 +11,7 @@ from mapreduce.page.columns import MAX_ROWS, timeline_page
 from mapreduce.page.durations import Durations
 from mapreduce.page.frames import Seen, state_frame
 from mapreduce.page.messages import Frame, TimelinePage
+from mapreduce.page.otlp import Traced
 from mapreduce.page.trace import chrome_trace
 from mapreduce.scheduling.state import Job, State
 from mapreduce.scheduling.tasks import AttemptLog
@@ -40,17 +41,35 @@ class View:
 
     def trace(self) -> bytes:
         """The attempts in Chrome's trace format."""
-        workers = self.frame.workers or ()
-        names = {worker.number: worker.name for worker in workers}
-        slots = {worker.number: worker.slots for worker in workers}
+        names, slots = self._workers()
         return chrome_trace(self.attempts(), names, slots, title=self.frame.status.name, now_at=self.frame.at)
 
+    def traced(self, service: str) -> Traced:
+        """The job for an OpenTelemetry trace, which is found under the service's name."""
+        names, slots = self._workers()
+        return Traced(
+            store_id=self.frame.store_id,
+            status=self.frame.status,
+            log=self.attempts(),
+            names=names,
+            slots=slots,
+            now_at=self.frame.at,
+            service=service,
+        )
 
-def make_view(state: State, job: Job, *, sequence: int, source: str, made_at: float) -> View:
+    def _workers(self) -> tuple[dict[int, str], dict[int, int]]:
+        """Names and slots of all workers that ever were, by number."""
+        workers = self.frame.workers or ()
+        return ({worker.number: worker.name for worker in workers}, {worker.number: worker.slots for worker in workers})
+
+
+def make_view(state: State, job: Job, *, sequence: int, source: str, made_at: float, store_id: str = "") -> View:
     """A view of a state that a log has told. A job that never ended is shown as when it was last heard of."""
     durations = Durations()
     durations.learn(job.attempts, range(len(job.attempts.kind)))
-    seen = Seen(sequence=sequence, now_at=_last_at(job), durations=durations.quantiles(), source=source)
+    seen = Seen(
+        sequence=sequence, now_at=_last_at(job), durations=durations.quantiles(), source=source, store_id=store_id
+    )
     pages: list[TimelinePage] = []
     first: int | None = 0
     while first is not None:

@@ -12,16 +12,7 @@ import msgspec
 
 from mapreduce.errors import MapReduceError
 from mapreduce.local.run import run_job
-from mapreduce.model import JobSpec
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run."""
-
-    name: str
-    spec: JobSpec
-    source: str
-    workers: int
+from mapreduce.testing.request import Request
 
 
 def main(path: Path) -> int:

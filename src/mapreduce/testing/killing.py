@@ -22,10 +22,10 @@ from mapreduce.errors import UsageError
 from mapreduce.model import InputFormat, JobSpec
 from mapreduce.testing import processes
 from mapreduce.testing.asserting import assert_same_output
-from mapreduce.testing.hosted import Request
 from mapreduce.testing.jobs import Asked, JobLike, Tested, spec_of, tested_job
 from mapreduce.testing.outcomes import Outcome, read_outcome
 from mapreduce.testing.recordfiles import Records
+from mapreduce.testing.request import Request
 from mapreduce.testing.running import run_tested
 from mapreduce.userjob import Names
 
@@ -145,6 +145,8 @@ class _Harassed:
             while len(self.kills) < self._plan.kills and self._waited(process):
                 if self._kill_one(process) == "coordinator":
                     process.wait()
+                    if self._is_done():
+                        return
                     process = self._start()
             self._see_through(process)
         finally:
@@ -217,6 +219,10 @@ class _Harassed:
     def _check_deadline(self, *, is_over: bool = False) -> None:
         if is_over or time.monotonic() > self._until_s:
             raise AssertionError(f"the job is not done after {self._plan.deadline_s:.0f} s\n{self.story()}")
+
+    def _is_done(self) -> bool:
+        """Whether the result is published: killed after that, a run has nothing to go on with, and refuses to."""
+        return (self._state.parent / "_SUCCESS").exists()
 
     def _log_bytes(self) -> int:
         """The size of the write-ahead log."""

@@ -45,8 +45,12 @@ def command(folder: Path, address: str, port: int | None, has_page: bool) -> int
 async def _serve(folder: Path, address: str, port: int | None, has_page: bool) -> int:
     from mapreduce.coordinator.host import HostSettings, serving, wait_for_end
     from mapreduce.local.interrupts import stop_on_signals
+    from mapreduce.tracesending import TraceTarget
 
-    settings = HostSettings(folder=folder, address=address, port=port, is_announced=True, has_page=has_page)
+    traces = TraceTarget.from_environment(os.environ)
+    settings = HostSettings(
+        folder=folder, address=address, port=port, is_announced=True, has_page=has_page, traces=traces
+    )
     with stop_on_signals(at_once=lambda: None) as stop:
         async with serving(settings) as host:
             print(_announcement(host, folder), flush=True)
