@@ -33,8 +33,7 @@ def test_a_job_suspended_amid_its_maps_commits_what_ends_in_time_and_goes_on_wit
         assert suspended["status"]["maps"]["committed"] == 2
         job.patch(suspend=False)
         job.until_at("reduce-begin", 2)
-        said = job.namespace.kubectl("logs", job.coordinator(), "--container", "coordinator")
-        assert f"goes on: 2 of {MAPS} maps and 0 of {REDUCES} reduces are committed already" in said
+        job.until_said(f"goes on: 2 of {MAPS} maps and 0 of {REDUCES} reduces are committed already")
         job.open("all")
         job.check_complete(tmp_path)
     assert set(job.begun().values()) == {1}
@@ -93,13 +92,13 @@ def pods_left(job: GatedJob) -> list[str]:
 @contextmanager
 def never_falling(job: GatedJob) -> Iterator[None]:
     """Watches what the job says of its committed tasks meanwhile: it only rises."""
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[int, ...]] = []
     stop = Event()
 
     def watch() -> None:
         while not stop.wait(0.5):
             status = job.found()["status"]
-            seen.append((status["maps"].get("committed", 0), status["reduces"].get("committed", 0)))
+            seen.append(tuple(status.get(kind, {}).get("committed", 0) for kind in ("maps", "reduces")))
 
     with ThreadPoolExecutor(1) as beside:
         watching = beside.submit(watch)

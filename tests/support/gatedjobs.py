@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from cluster.errors import CommandFailed
 from cluster.running import wait_until
 from tests.support import clusterjobs
 from tests.support.claimfiles import ClaimFiles, claim, claim_files
@@ -159,6 +160,18 @@ class GatedJob:
             ("\nmapreduce_replicas_pending 0" in self._raw(metrics) for _ in count()),
             timeout_s=WITHIN_S,
         )
+
+    def coordinator_log(self) -> str:
+        """What the coordinator has said since its container was started; nothing while it is not."""
+        try:
+            return self.namespace.kubectl("logs", self.coordinator(), "--container", "coordinator")
+        except CommandFailed:
+            return ""
+
+    def until_said(self, words: str) -> None:
+        """Waits until the coordinator has said something, since its container was started."""
+        said = (words in self.coordinator_log() for _ in count())
+        wait_until(f"the coordinator of {self.name} says: {words}", said, timeout_s=WITHIN_S)
 
     def until_condition(self, kind: str) -> Object:
         """The object as soon as a condition is true."""
