@@ -123,7 +123,9 @@ def test_w4_the_job_is_rebuilt_and_its_output_is_right(tmp_path: Path, share: fl
         path = newest_segment(image)
         at = START_BYTES + int((len(image[path]) - START_BYTES) * share)
         go_on(sim, {**image, path: damaged(image[path], at)})
-        assert any("segment" in notice.message for it in sim.coordinators if it.service for notice in it.service.notices)
+        assert any(
+            "segment" in notice.message for it in sim.coordinators if it.service for notice in it.service.notices
+        )
         assert sim.job(1).phase is JobPhase.COMPLETE
 
 
