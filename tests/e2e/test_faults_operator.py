@@ -30,6 +30,8 @@ def test_an_operator_upgraded_amid_a_job_restarts_none_of_its_pods(
     operator: Cluster, stage: Stage, tmp_path: Path
 ) -> None:
     job = held(stage, "upgraded", "Shared")
+    job.until_condition("WorkersReady")
+    job.until_condition("CoordinatorReady")
     before = containers_of(job)
     # Jobs of the new version would get an image of which this one must hear nothing.
     with operatorrelease.upgraded(operator, {"log.level": "DEBUG", "workerImage.tag": "next"}):

@@ -25,8 +25,7 @@ def test_a_job_suspended_amid_its_maps_commits_what_ends_in_time_and_goes_on_wit
     with never_falling(job):
         workers = job.pods("worker", 2)
         job.patch(suspend=True)
-        for pod in workers:
-            job.namespace.until("pod", pod, "is asked to end", lambda pod: "deletionTimestamp" in pod["metadata"])
+        job.until_told_to_end(*workers)
         job.open("map-end")  # both end while their workers have to go
         suspended = job.until_condition("Suspended")
         assert pods_left(job) == []

@@ -140,6 +140,12 @@ class GatedJob:
         """The name of the coordinator's pod, which is the same for ever."""
         return f"{self.found()['status']['coordinator']['service']}-0"
 
+    def _log(self, pod: str, container: str) -> str:
+        try:
+            return self.namespace.kubectl("logs", pod, "--container", container)
+        except CommandFailed:
+            return ""
+
     def _raw(self, path: str) -> str:
         return self.namespace.cluster.kubectl("get", "--raw", path)
 
@@ -163,15 +169,18 @@ class GatedJob:
 
     def coordinator_log(self) -> str:
         """What the coordinator has said since its container was started; nothing while it is not."""
-        try:
-            return self.namespace.kubectl("logs", self.coordinator(), "--container", "coordinator")
-        except CommandFailed:
-            return ""
+        return self._log(self.coordinator(), "coordinator")
 
     def until_said(self, words: str) -> None:
         """Waits until the coordinator has said something, since its container was started."""
         said = (words in self.coordinator_log() for _ in count())
         wait_until(f"the coordinator of {self.name} says: {words}", said, timeout_s=WITHIN_S)
+
+    def until_told_to_end(self, *workers: str) -> None:
+        """Waits until these workers have heard that they shall go, and so take no more tasks."""
+        for pod in workers:
+            told = ("was told to end" in self._log(pod, "agent") for _ in count())
+            wait_until(f"worker {pod} is told to end", told, timeout_s=WITHIN_S, every_s=0.1)
 
     def until_condition(self, kind: str) -> Object:
         """The object as soon as a condition is true."""
