@@ -45,7 +45,7 @@ from tests.support.apicalls import (
 
 _NOT_PASSED = {"host", "connection", "keep-alive", "transfer-encoding", "content-length", "accept-encoding", "upgrade"}
 _LARGEST_BODY_BYTES = 16 << 20
-_TURNS: Final = 10
+_TURNS = 10
 _PATIENCE_S = 30.0
 
 
@@ -116,7 +116,8 @@ class ApiProxy:
     async def _let_go(self) -> None:
         """Connections are closed some turns of the loop after they were told to; one left over is a warning later."""
         until_s = self._loop.time() + _PATIENCE_S
-        while len(self._loop._selector.get_map()) > 1 and self._loop.time() < until_s:  # type: ignore[attr-defined]
+        connections = self._loop._selector.get_map()  # type: ignore[attr-defined]
+        while len(connections) > 1 and self._loop.time() < until_s:  # noqa: ASYNC110 - nothing tells of their end
             await asyncio.sleep(0.01)
         for _ in range(_TURNS):
             await asyncio.sleep(0)
