@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import aiohttp
 
-from mapreduce_operator.api import APPLY, MERGE, Api, ApiError
+from mapreduce_operator.api import APPLY, MERGE, STRATEGIC, Api, ApiError
 from mapreduce_operator.kinds import path
 from mapreduce_operator.naming import API_VERSION, FIELD_MANAGER, KIND
 
@@ -41,7 +41,10 @@ class ClusterPort(Protocol):
         """Make this the whole status of a job as it was read. False: it has changed since, or is gone."""
 
     async def delete(self, kind: str, namespace: str, name: str, uid: str, *, is_forced: bool = False) -> bool:
-        """Delete an object, if it still has that UID. False: it is gone."""
+        """Delete an object, if it still has that UID. False: it is gone.
+
+        A pod that is forced to go is said to have failed, through no fault of its own, and does not wait for its node.
+        """
 
     async def set_finalizers(self, job: Raw, finalizers: list[str]) -> bool:
         """Replace the finalizers of a job as it was read; False: it has changed since, or is gone."""
@@ -133,14 +136,30 @@ class Cluster:
     async def delete(self, kind: str, namespace: str, name: str, uid: str, *, is_forced: bool = False) -> bool:
         """See `ClusterPort`."""
         body: Raw = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
-        if is_forced:
-            body["gracePeriodSeconds"] = 0
         try:
+            if is_forced:
+                body["gracePeriodSeconds"] = 0
+                await self._mark_lost(namespace, name, uid)
             return await self._found("DELETE", path(kind, namespace, name), body=body)
         except ApiError as error:
             if error.status == 409:  # another one of that name
                 return False
             raise
+
+    async def _mark_lost(self, namespace: str, name: str, uid: str) -> None:
+        """Say that a pod has failed, as the garbage collector of pods does for nodes that are gone.
+
+        A Job with a podFailurePolicy keeps its finalizer on a pod, and makes none in its place, until the pod has
+        failed; of a dead node's pod nobody else says so (KEP-3329, KEP-3939).
+        """
+        why = "The pod's node does not answer."
+        disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "NodeLost", "message": why}
+        change = {
+            "metadata": {"uid": uid},
+            "status": {"phase": "Failed", "reason": "NodeLost", "message": why, "conditions": [disrupted]},
+        }
+        place = path("Pod", namespace, name, "status")
+        await self._found("PATCH", place, body=change, content_type=STRATEGIC, query={"fieldManager": FIELD_MANAGER})
 
     async def set_finalizers(self, job: Raw, finalizers: list[str]) -> bool:
         """See `ClusterPort`."""

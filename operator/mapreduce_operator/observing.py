@@ -117,7 +117,11 @@ class Observer:
             found = await self._snapshot(job)
         spec = found.spec if found is not None else job.spec
         claims: dict[str, Claim | None] = {}
-        if spec is not None and (needs_manifests or is_whole) and not job.is_true("Finished"):
+        if (
+            spec is not None
+            and (needs_manifests or is_whole)
+            and (not job.is_true("Finished") or job.deleted_s is not None)
+        ):
             claims = await self._claims(job, volumes.sources(spec, job.names).named_claims)
         seen = Observed(
             job=job,

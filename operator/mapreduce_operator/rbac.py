@@ -31,6 +31,7 @@ NAMESPACED: Final = (
     Rule("", "services", ("get", "create"), "the coordinator's address"),
     Rule("", "persistentvolumeclaims", ("get", "create"), "volumes"),
     Rule("", "pods", ("get", "list", "watch", "delete"), "what becomes of pods; those of dead nodes"),
+    Rule("", "pods/status", ("patch",), "that a pod of a dead node has failed: its Job waits for that"),
     Rule("", "events", ("list", "create"), "words of scheduler, kubelet and quota; our own"),
     Rule("apps", "statefulsets", ("get", "list", "watch", "create", "patch", "delete"), "coordinators"),
     Rule("batch", "jobs", ("get", "list", "watch", "create", "patch", "delete"), "workers, clean-up"),

@@ -13,7 +13,7 @@ import pytest
 from cluster.nodes import Cluster
 from tests.support.claimfiles import claim
 from tests.support.clusterjobs import SLOW_WORDCOUNT, WORDCOUNT
-from tests.support.kubecalls import Namespace, Object
+from tests.support.kubecalls import Namespace, Object, condition, holds
 
 Mr = Callable[..., str]
 
@@ -43,11 +43,18 @@ def mr(operator: Cluster, namespace: Namespace, tmp_path: Path) -> Mr:
     return run
 
 
-def test_a_job_is_submitted_followed_read_and_read_again_when_it_is_gone(mr: Mr, namespace: Namespace) -> None:
+def test_a_job_is_submitted_followed_read_and_read_again_when_it_is_gone(
+    mr: Mr, namespace: Namespace, tmp_path: Path
+) -> None:
     counts = "and\t1\ncat\t1\ndog\t1\nend\t1\nthe\t3\n"
     mr("submit", "wc.py", "text.txt", "-o", "pvc://results/wc", "--workers", "1", "--wait")
     assert mr("get", "wc", "--merge") == counts
-    assert mr("get", "pvc://results/wc", "--top", "1") == "the\t3\n"
+    assert mr("get", "wc", "--top", "1") == "the\t3\n"
+    mr("get", "pvc://results/wc", "-o", "copy/")
+    parts = [part.read_text() for part in sorted((tmp_path / "copy").glob("part-*"))]
+    assert sorted("".join(parts).splitlines(keepends=True)) == counts.splitlines(keepends=True)
+    assert mr("ls", "-o", "name") == "mapreducejob.mapreduce.dev/wc\n"
+    assert mr("ls").splitlines()[1].split()[:4] == ["wc", "Complete", "1/1", "1/1"]
     assert mr("why", "wc").startswith("wc: Complete in ")
     mr("rm", "wc", "--wait", "2m")
     assert mr("get", "pvc://results/wc", "--merge") == counts
@@ -85,6 +92,32 @@ def test_a_cancelled_job_has_failed_and_says_so(mr: Mr, namespace: Namespace) ->
     assert mr("cancel", "slow") == "job 'slow' is Cancelled\n"
     mr("wait", "slow", "--timeout", "2m", code=1)
     assert json.loads(mr("why", "slow", "-o", "json"))["reason"] == "Cancelled"
+
+
+def test_a_job_that_waits_for_a_quota_is_explained_and_goes_on_with_fewer_workers(mr: Mr, namespace: Namespace) -> None:
+    namespace.apply(
+        {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": "2"}}}
+    )
+    pace = ("--arg", "seconds_per_line=1", "--split-size", "2")
+    mr("submit", "slow.py", "long.txt", "-o", "pvc://results/slow", "--workers", "4", *pace)
+    namespace.until("mapreducejob", "slow", "is short of pods", _is_short_of_workers)
+    answer = json.loads(mr("why", "slow", "-o", "json"))
+    assert answer["reason"] == "QuotaExceeded"
+    assert "exceeded quota: q" in answer["sentence"]
+    mr("scale", "slow", "--workers", "1")
+    namespace.until("mapreducejob", "slow", "has enough", holds("WorkersReady"))
+    mr("wait", "slow", "--timeout", "4m")
+    assert len(mr("get", "slow", "--merge").splitlines()) == _LINES
+
+
+def test_doctor_finds_a_cluster_that_can_run_jobs(mr: Mr) -> None:
+    found = {one["subject"]: one["verdict"] for one in json.loads(mr("doctor", "-o", "json"))}
+    assert "bad" not in found.values()
+    assert {"cluster", "namespace"} <= found.keys()
+
+
+def _is_short_of_workers(job: Object) -> bool:
+    return condition(job, "WorkersReady").get("reason") == "QuotaExceeded"
 
 
 def _status(job: Object, part: str) -> Object:

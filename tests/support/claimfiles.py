@@ -102,7 +102,8 @@ def start(files: ClaimFiles, claim: str, *, node: str = "") -> None:
 
 def end(files: ClaimFiles) -> None:
     """Takes the pod away, even if its node is dead."""
-    files.namespace.kubectl("delete", "pod", files.pod, "--grace-period=0", "--force", "--wait=true", timeout_s=120)
+    at_once = ("--grace-period=0", "--force", "--wait=true", "--ignore-not-found")
+    files.namespace.kubectl("delete", "pod", files.pod, *at_once, timeout_s=120)
 
 
 def read_claim(namespace: Namespace, claim: str, folder: str) -> dict[str, bytes]:

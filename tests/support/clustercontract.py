@@ -125,6 +125,21 @@ async def a_watch_tells_what_has_changed(cluster: ClusterPort, namespace: str) -
     assert told == [("ADDED", "1"), ("MODIFIED", "2"), ("DELETED", "2")]
 
 
+async def a_pod_that_is_forced_to_go_has_failed_and_waits_for_its_finalizers_alone(
+    cluster: ClusterPort, namespace: str
+) -> None:
+    """A Job's controller takes its finalizer off pods that have failed, and off no others."""
+    metadata = {"name": "lost", "namespace": namespace, "finalizers": ["batch.kubernetes.io/job-tracking"]}
+    container = {"name": "agent", "image": "none"}
+    spec = {"containers": [container], "nodeName": "a-node-that-does-not-answer", "restartPolicy": "Never"}
+    pod = await _made(cluster, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    assert await cluster.delete("Pod", namespace, "lost", pod["metadata"]["uid"], is_forced=True)
+    there = await cluster.get("Pod", namespace, "lost")
+    assert there is not None
+    assert there["metadata"]["deletionTimestamp"]
+    assert (there["status"]["phase"], there["status"]["reason"]) == ("Failed", "NodeLost")
+
+
 PROMISES: tuple[Promise, ...] = (
     what_is_not_there_is_none,
     what_is_there_already_stays_as_it_is,
@@ -135,4 +150,5 @@ PROMISES: tuple[Promise, ...] = (
     finalizers_are_replaced_as_they_were_read,
     a_list_gives_what_has_the_label,
     a_watch_tells_what_has_changed,
+    a_pod_that_is_forced_to_go_has_failed_and_waits_for_its_finalizers_alone,
 )

@@ -102,6 +102,9 @@ class MemoryCluster:
         there = self.objects.get((kind, namespace, name))
         if there is None or there["metadata"]["uid"] != uid:
             return False
+        if is_forced:
+            failed = {"phase": "Failed", "reason": "NodeLost"}
+            self._store((kind, namespace, name), _merged(there, {"status": failed}))
         self.remove(kind, namespace, name, is_forced=is_forced)
         self._end(is_lost)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,10 +117,15 @@ def test_the_coordinator_is_told_of_a_pod_that_failed_once() -> None:
     run_story(story)
 
 
-def test_a_deleted_job_leaves_nothing_on_the_claim_that_was_given_to_it() -> None:
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_a_deleted_job_leaves_nothing_on_the_claim_that_was_given_to_it(is_finished: bool) -> None:
     async def story() -> None:
         world = World(storage={"log": {"claimName": "logs"}})
         await world.settle()
+        if is_finished:
+            world.said.state = "Complete"
+            await world.settle()
+            assert world.job.is_true("Finished")
         world.cluster.remove(KIND, "team", "count")
         for _ in range(4):
             world.cluster.settle()
