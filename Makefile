@@ -32,7 +32,7 @@ lint: setup
 # cluster are skipped where none runs, see `make cluster`; with REQUIRE_CLUSTER=1 one is built and started, or they fail.
 # Tiers run in the order of tests/conftest.py; the tests of one cluster stay together.
 test: lint
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder $(TESTS)
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --no-loadscope-reorder $(TESTS)
 
 # The documentation as a site, into site/; a link or a heading that is not there is an error.
 docs: setup

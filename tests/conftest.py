@@ -1,7 +1,7 @@
 """The order of the tiers in one test run, by cost: what fails fast runs first, what needs a cluster last.
 
-`e2e` comes before `api`: both are groups of their own that run beside each other, and it is the longer one. Where there
-is a build of the cluster's parts in the background, they have time until then.
+`e2e` comes before `api`: each runs in one process, beside the other, and it is the longer one. Where there is a build
+of the cluster's parts in the background, they have time until then.
 """
 
 from __future__ import annotations
@@ -9,10 +9,29 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.tree import ROOT
 
 TIERS: Final = ("unit", "property", "scenario", "integration", "e2e", "api")
+IN_ONE_PROCESS: Final = ("tests/e2e/", "tests/api/", "tests/integration/test_page_")
+"""Where these share one server, which some of them break on purpose, or a browser."""
+
+
+class _ByPlace(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives away single tests, and those that stay together as one.
+
+    By the path and not by `xdist_group` marks: pytest 9.2 takes no names from xdist 3.8's `loadgroup`, which then
+    spreads such tests without a word.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((place for place in IN_ONE_PROCESS if nodeid.startswith(place)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _ByPlace(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,6 @@
 """One API server with our resource for the whole tier, and a namespace for each test.
 
-The tier's tests stay together in one process of the test run (`--dist=loadgroup`), so that there is only one server.
+The tier's tests stay together in one process of the test run (tests/conftest.py), so that there is only one server.
 Without its programs they are skipped; where REQUIRE_CLUSTER is 1 the programs are built, which takes minutes, or waited
 for, when a build of them is under way.
 """
@@ -35,7 +35,6 @@ _numbers = itertools.count(1)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    item.add_marker(pytest.mark.xdist_group("api"))
     item.add_marker(pytest.mark.timeout(300, func_only=True))  # of the test alone: the programs may have to be built
 
 

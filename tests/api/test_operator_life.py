@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -72,12 +71,8 @@ def test_a_failed_job_says_the_coordinators_reason_and_words(stage: Stage) -> No
 def test_a_job_at_rest_is_not_touched(stage: Stage) -> None:
     job = stage.submit()
     job.until_mapping()
-    stage.until_quiet(2.5)  # a status is written once a second at most
-    version, calls = job.content["metadata"]["resourceVersion"], len(stage.changes())
-    ended_s = time.monotonic() + 2
-    stage.until(lambda: time.monotonic() > ended_s, "two seconds")
-    assert job.content["metadata"]["resourceVersion"] == version
-    assert len(stage.changes()) == calls
+    # Observed and asked about once a second: an operator that writes what is there already never leaves such a window.
+    stage.until_quiet(5)
     for resource, name in (("statefulsets", job.names.coordinator), ("jobs", job.names.workers)):
         child = job.child(resource, name)
         assert child is not None

@@ -2,7 +2,7 @@
 
 Whatever is missing is built and started: nothing when `make cluster` runs and the images are loaded, many minutes on a
 machine that has nothing yet. Where a cluster cannot be had the tests are skipped, or fail where REQUIRE_CLUSTER is 1.
-The tests run one after the other (an xdist group): they break nodes and operators that the others need.
+The tests run one after the other in one process: they break nodes and operators that the others need.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ _FAILED: Final = pytest.StashKey[bool]()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    item.add_marker(pytest.mark.xdist_group("e2e"))
     # Of the test alone: the session's fixtures build and start a cluster.
     item.add_marker(pytest.mark.timeout(TEST_TIMEOUT_S, func_only=True))
     if item.get_closest_marker("full") and os.environ.get("FULL") != "1":

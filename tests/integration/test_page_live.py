@@ -14,8 +14,6 @@ from tests.support.mrruns import DEADLINE_S, GatedJob, mr, mr_command, until
 from tests.support.pageruns import SHOWN, browser_or_skip, has_text, page_address, state_is
 from tests.support.steppedjobs import SteppedJob, stepped_job
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 WAITING_THEN_FAILING = """
 import os, time
 

@@ -11,8 +11,6 @@ from tests.support.browsing import SUPPORT, Browser
 from tests.support.longjobs import LongJob
 from tests.support.pageruns import browser_or_skip, has_text, open_report, view_of
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 SMALL = LongJob(maps=40, reduces=8, workers=3, slots=2, failing_every=16, is_skewed=True)
 
 

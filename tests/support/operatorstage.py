@@ -105,7 +105,9 @@ class Stage:
     def until_quiet(self, quiet_s: float = 1.0) -> None:
         """Plays rounds until the operator has changed nothing in this namespace for some time."""
         count, since_s = len(self.changes()), time.monotonic()
+        deadline_s = since_s + PATIENCE_S
         while time.monotonic() - since_s < quiet_s:
+            assert time.monotonic() < deadline_s, self.story(f"{quiet_s:g} seconds without a change by the operator")
             self.sync()
             if len(self.changes()) != count:
                 count, since_s = len(self.changes()), time.monotonic()
