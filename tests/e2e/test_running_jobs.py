@@ -12,7 +12,7 @@ from tests.support.claimfiles import claim, claim_files, read_claim
 from tests.support.kubecalls import Namespace, condition, holds
 from tests.support.tree import ROOT
 
-EXAMPLE = ROOT / "examples" / "kubernetes" / "wordcount.yaml"
+EXAMPLE = ROOT / "examples" / "wordcount.yaml"
 
 
 @pytest.mark.parametrize("shuffle", ["Shared", "Peer"])
@@ -22,8 +22,8 @@ def test_the_example_gives_what_the_oracle_gives(namespace: Namespace, shuffle: 
     namespace.apply(job)
     namespace.kubectl("wait", "--for=condition=Finished", "--timeout=240s", "mapreducejob/wordcount", timeout_s=250)
     ended = clusterjobs.await_complete(namespace, "wordcount")
-    assert clusterjobs.parts(read_claim(namespace, "wordcount-output", "counts")) == clusterjobs.oracle(job, tmp_path)
-    assert ended["status"]["maps"]["progress"] == "1/1"
+    assert clusterjobs.parts(read_claim(namespace, "results", "wordcount")) == clusterjobs.oracle(job, tmp_path)
+    assert ended["status"]["maps"]["progress"] == "2/2"
     assert ended["status"]["reduces"]["progress"] == "2/2"
     assert ended["status"]["maps"].get("remade", 0) == 0
 
