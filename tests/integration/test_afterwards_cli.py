@@ -138,6 +138,11 @@ def test_two_runs_of_one_job_have_the_same_output(done: Path) -> None:
     assert mr("diff", "out", "other", "--quiet", cwd=done, check=1).stdout == ""
 
 
+def test_top_of_what_has_ended_says_what_still_tells_of_it(done: Path) -> None:
+    said = mr("top", "out", cwd=done, check=3)
+    assert said.stderr == "mr: nothing serves out now; `mr why out` says how it went, `mr report out` shows it\n"
+
+
 def test_top_follows_a_run_line_by_line_where_there_is_no_terminal(gated: tuple[GatedJob, Running]) -> None:
     job, running = gated
     until(lambda: running.committed_maps() == 7, "seven committed maps", running.story)

@@ -51,10 +51,15 @@ def _coordinator(named: Named) -> tuple[CoordinatorClient, int]:
 
             return coordinator_client(found.jobs, found.job), JOB_NUMBER
         case OfFolder(folder):
+            from mapreduce.protocol.endpoint import ENDPOINT_FILE
             from mapreduce_cli.commands.logs import state_of
             from mapreduce_cli.connect import Found
 
             state, number = state_of(folder)
+            if not (state / ENDPOINT_FILE).is_file():
+                raise Unreachable(
+                    f"nothing serves {folder} now; `mr why {folder}` says how it went, `mr report {folder}` shows it"
+                )
             return Found(folder=state).client(), number
         case OfClaim(_, uri):
             raise UsageError(f"the job that wrote {uri} is gone: there is nothing to look at")
