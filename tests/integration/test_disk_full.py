@@ -51,6 +51,7 @@ def test_a_run_waits_while_its_volume_is_almost_full_and_goes_on_when_there_is_r
     job.until_at("map-1")
     disk.fill(but_bytes=32 * MIB)
     run.until_said("almost full; the job waits until there is room")
+    assert "Waits for disk space" in mr("why", "out", cwd=job.root).stdout
     job.open_gates()
     until(lambda: {"map-0", "map-1"} <= committed_in(job.out / "_mapreduce"), "what was granted", job.story)
     disk.make_room()
