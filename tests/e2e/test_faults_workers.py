@@ -10,7 +10,6 @@ from tests.support.gatedjobs import MAPS, REDUCES, Stage
 from tests.support.podprocesses import kill_container, kill_processes
 
 SHUFFLES = [pytest.param("Shared", id="shared"), pytest.param("Peer", id="peer", marks=pytest.mark.full)]
-OTHER_FIRST = [pytest.param("Peer", id="peer"), pytest.param("Shared", id="shared", marks=pytest.mark.full)]
 MAP_NAMES = [f"map-{index}" for index in range(MAPS)]
 
 
@@ -45,7 +44,8 @@ def test_a_worker_pod_deleted_amid_a_reduce_leaves_all_maps_as_they_are(
     assert sorted((begun["reduce-0"], begun["reduce-1"])) == [1, 2]
 
 
-@pytest.mark.parametrize("shuffle", OTHER_FIRST)
+@pytest.mark.full
+@pytest.mark.parametrize("shuffle", ["Peer", "Shared"])
 def test_all_workers_deleted_at_once_are_replaced_and_go_on(stage: Stage, shuffle: str, tmp_path: Path) -> None:
     job = stage.start(f"all-{shuffle.lower()}", shuffle, "map-begin", "map-end")
     job.until_at("reduce-begin", 2)

@@ -28,7 +28,7 @@ def second_release(operator: Cluster, images: str) -> Iterator[Namespace]:
     install(operator, images)
 
 
-@pytest.mark.parametrize("major", [3, 4])
+@pytest.mark.parametrize("major", [pytest.param(3, marks=pytest.mark.full), 4])
 def test_helm_test_passes(operator: Cluster, major: int) -> None:
     said = helm(operator, "test", operatorrelease.RELEASE, *IN_NAMESPACE, "--logs", major=major)
     assert "Phase:          Succeeded" in said
@@ -59,6 +59,7 @@ def test_jobs_outlive_the_chart_and_another_release_over_the_kept_definition_tak
     clusterjobs.delete_and_check(stage.namespace, ended)
 
 
+@pytest.mark.full
 def test_a_job_with_runs_on_a_given_claim_is_deleted_once_there_is_an_operator_again(namespace: Namespace) -> None:
     manifest = clusterjobs.job("waits", texts=["a b a\n"], storage={"shuffle": "Shared", "log": {"claimName": "logs"}})
     namespace.apply(claim("logs"), manifest)

@@ -72,6 +72,7 @@ def test_a_failure_is_explained_by_the_record_and_the_users_own_frames(mr: Mr) -
     assert mr("logs", "bad", "--task", "map-0").count("saw the cat and the dog") == 2
 
 
+@pytest.mark.full
 def test_a_suspended_job_shows_its_logs_and_goes_on_without_redoing_anything(mr: Mr, namespace: Namespace) -> None:
     pace = ("--arg", "seconds_per_line=4", "--split-size", "2")  # two thirds of a minute for two workers
     mr("submit", "slow.py", "long.txt", "-o", "pvc://results/slow", "--workers", "2", *pace)
@@ -86,6 +87,7 @@ def test_a_suspended_job_shows_its_logs_and_goes_on_without_redoing_anything(mr:
     assert namespace.get("mapreducejob", "slow")["status"]["maps"].get("remade", 0) == 0
 
 
+@pytest.mark.full
 def test_a_cancelled_job_has_failed_and_says_so(mr: Mr, namespace: Namespace) -> None:
     mr("submit", "slow.py", "text.txt", "-o", "pvc://results/slow", "--workers", "1", "--arg", "seconds_per_line=60")
     namespace.until("mapreducejob", "slow", "mapping", lambda job: job.get("status", {}).get("state") == "Mapping")
@@ -94,6 +96,7 @@ def test_a_cancelled_job_has_failed_and_says_so(mr: Mr, namespace: Namespace) ->
     assert json.loads(mr("why", "slow", "-o", "json"))["reason"] == "Cancelled"
 
 
+@pytest.mark.full
 def test_a_job_that_waits_for_a_quota_is_explained_and_goes_on_with_fewer_workers(mr: Mr, namespace: Namespace) -> None:
     namespace.apply(
         {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": "2"}}}

@@ -15,7 +15,7 @@ from tests.support.tree import ROOT
 EXAMPLE = ROOT / "examples" / "wordcount.yaml"
 
 
-@pytest.mark.parametrize("shuffle", ["Shared", "Peer"])
+@pytest.mark.parametrize("shuffle", [pytest.param("Shared", marks=pytest.mark.full), "Peer"])
 def test_the_example_gives_what_the_oracle_gives(namespace: Namespace, shuffle: str, tmp_path: Path) -> None:
     job = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     job["spec"]["storage"] = {"shuffle": shuffle}
@@ -28,7 +28,7 @@ def test_the_example_gives_what_the_oracle_gives(namespace: Namespace, shuffle: 
     assert ended["status"]["maps"].get("remade", 0) == 0
 
 
-@pytest.mark.parametrize("shuffle", ["Shared", "Peer"])
+@pytest.mark.parametrize("shuffle", ["Shared", pytest.param("Peer", marks=pytest.mark.full)])
 def test_inputs_on_a_claim_are_split_and_counted(namespace: Namespace, shuffle: str, tmp_path: Path) -> None:
     files = {f"books/{number}.txt": clusterjobs.text(400, seed=number).encode() for number in range(3)}
     namespace.apply(claim("books"))
@@ -46,6 +46,7 @@ def test_inputs_on_a_claim_are_split_and_counted(namespace: Namespace, shuffle: 
     assert clusterjobs.parts(read_claim(namespace, "output", "counts")) == clusterjobs.oracle(job, tmp_path, files)
 
 
+@pytest.mark.full
 def test_a_deleted_job_leaves_its_output_and_nothing_else(namespace: Namespace, tmp_path: Path) -> None:
     job = clusterjobs.job("gone", texts=[clusterjobs.text(20)])
     namespace.apply(job)
@@ -54,6 +55,7 @@ def test_a_deleted_job_leaves_its_output_and_nothing_else(namespace: Namespace, 
     assert clusterjobs.parts(read_claim(namespace, "output", "counts")) == clusterjobs.oracle(job, tmp_path)
 
 
+@pytest.mark.full
 def test_a_job_deleted_amid_its_work_leaves_nothing(namespace: Namespace) -> None:
     job = clusterjobs.job(
         "stopped", code=clusterjobs.SLOW_WORDCOUNT, texts=["a b\n" * 600], args={"seconds_per_line": "0.5"}

@@ -17,7 +17,8 @@ def _expect_oracle(namespace: Namespace, manifest: Object, folder: Path) -> Obje
     return ended
 
 
-@pytest.mark.parametrize("shuffle", ["Peer", pytest.param("Shared", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("shuffle", ["Peer", "Shared"])
 def test_a_frozen_worker_loses_its_task_and_cannot_commit_it_when_it_wakes(
     namespace: Namespace, shuffle: str, tmp_path: Path
 ) -> None:

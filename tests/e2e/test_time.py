@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support import clusterjobs
 from tests.support.claimfiles import read_claim
 from tests.support.kubecalls import Namespace, condition
 
 
+@pytest.mark.full
 def test_a_job_whose_time_is_up_fails_and_stops(namespace: Namespace) -> None:
     namespace.apply(clusterjobs.slow_job("late", maps=4, seconds_per_map=600, activeDeadlineSeconds=15))
     ended = clusterjobs.await_end(namespace, "late")

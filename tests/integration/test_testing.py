@@ -27,7 +27,9 @@ def test_a_job_survives_what_is_killed_and_the_report_says_what_was(seed: int) -
     report = kill_anything(WORDCOUNT, ["a b a"] * 500, seed=seed, kills=3)
     assert_output(report.outcome, {"a": 1_000, "b": 500})
     assert 1 <= len(report.kills) <= 3
-    assert report.starts == 1 + sum(kill.startswith("coordinator") for kill in report.kills)
+    deaths = [kill.startswith("coordinator") for kill in report.kills]
+    # The last one may come when all is published: there is nothing to go on with then.
+    assert report.starts - 1 in {sum(deaths), sum(deaths[:-1])}
 
 
 def test_a_job_whose_code_is_not_deterministic_fails_the_test_of_kills(tmp_path: Path) -> None:

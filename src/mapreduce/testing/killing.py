@@ -55,7 +55,7 @@ class KillReport:
     kills: list[str] = field(default_factory=list)
     """In order, such as `worker 4711 after 3 steps`."""
     starts: int = 1
-    """How often the run was started: once, and once after each death of the coordinator."""
+    """How often the run was started: once, and once after each death of the coordinator before all was published."""
 
 
 def kill_anything(
