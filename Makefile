@@ -11,6 +11,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# As pip does for all that is not editable: where Python may not write bytecode every start would compile again.
+	@$(BIN)/python -m compileall -q src operator worker
 	@touch $@
 
 # Counts words of real text with two workers and prints the top ones. The text is the standard library's own sources,

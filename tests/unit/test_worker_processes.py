@@ -35,7 +35,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
     made: list[WorkerProcesses] = []
 
-    def make(source: str, count: int = 1) -> WorkerProcesses:
+    def make(source: str, count: int = 1, at_once: int | None = None) -> WorkerProcesses:
         package = tmp_path / "modules" / "mapreduce_worker"
         package.mkdir(parents=True)
         (package / "__init__.py").write_text("")
@@ -46,7 +46,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         )
         workers = WorkerProcesses(settings)
         made.append(workers)
-        workers.start()
+        workers.start(at_once)
         return workers
 
     yield make
@@ -87,6 +87,21 @@ def test_a_worker_that_dies_is_replaced_and_noted(start: Callable[..., WorkerPro
         assert workers.running == 2
         await stop(workers, grace_s=10)
         assert workers.running == 0
+
+    asyncio.run(story())
+
+
+def test_workers_that_shall_wait_start_when_they_are_looked_after(
+    start: Callable[..., WorkerProcesses], tmp_path: Path
+) -> None:
+    async def story() -> None:
+        workers = start(WAITING, count=3, at_once=1)
+        assert workers.running == 1
+        supervising = asyncio.create_task(supervise(workers, tell([])))
+        await until(lambda: len(up(tmp_path)) == 3)
+        supervising.cancel()
+        assert workers.running == 3
+        await stop(workers, grace_s=10)
 
     asyncio.run(story())
 

@@ -80,11 +80,14 @@ class WorkerProcesses:
     """Workers that ended unasked, latest last; for whoever looks after them to take away."""
     _is_ending: bool = False
 
-    def start(self) -> None:
-        """Start all workers. Returns at once; they wait for the coordinator's endpoint."""
+    def start(self, at_once: int | None = None) -> None:
+        """Start `at_once` workers, by default all; those that are left start when they are first looked after.
+
+        Returns at once; they wait for the coordinator's endpoint.
+        """
         self._read_end, self._write_end = os.pipe()
         self._places = [_Place(index) for index in range(self.settings.count)]
-        for place in self._places:
+        for place in self._places[:at_once]:
             self._start_one(place)
 
     @property

@@ -129,7 +129,8 @@ class _LocalRun:
         (self.paths.state / ENDPOINT_FILE).unlink(missing_ok=True)
         remove_transient(self.paths)
         check_space(self.paths.state)
-        self.workers.start()
+        # One core is for what this process imports: a worker that shares it keeps the first record waiting.
+        self.workers.start(at_once=max(1, default_worker_count() - 1))
         # No daemon: an interpreter that ends while a thread imports C extensions crashes. A refused run waits for it.
         threading.Thread(target=_import_hosting, args=(self.request.owns_process,)).start()
 
