@@ -1,7 +1,7 @@
-"""The order of the tiers in one test run, by cost: what fails fast runs first, what needs a cluster last.
+"""The order of the tiers in one test run, by cost: what fails fast runs first.
 
-`e2e` comes before `api`: each runs in one process, beside the other, and it is the longer one. Where there is a build
-of the cluster's parts in the background, they have time until then.
+`e2e` is the longest, waits more than it computes, and runs in one process: it begins once what is pure has passed, and
+`integration` and `api` run beside it. A build of the cluster's parts in the background goes on while it waits for that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.tree import ROOT
 
-TIERS: Final = ("unit", "property", "scenario", "integration", "e2e", "api")
+TIERS: Final = ("unit", "property", "scenario", "e2e", "integration", "api")
 IN_ONE_PROCESS: Final = ("tests/e2e/", "tests/api/", "tests/integration/test_page_")
 """Where these share one server, which some of them break on purpose, or a browser."""
 
