@@ -128,6 +128,7 @@ def _of_client(client: CoordinatorClient, job: int, *, logs: str) -> Answer:
 def _of_log(state: Path, number: int, folder: Path, *, logs: str) -> Answer:
     """What the log says of a job that nobody serves now."""
     from mapreduce.coordinator.offline import read_state
+    from mapreduce.coordinator.publish import SUCCESS_NAME
     from mapreduce.page.durations import Durations
     from mapreduce.page.frames import Seen, failure_groups, job_facts
     from mapreduce.scheduling.views import job_status
@@ -158,6 +159,13 @@ def _of_log(state: Path, number: int, folder: Path, *, logs: str) -> Answer:
             fix=told.fix,
             reason=status.reason,
             failures=failure_groups(job),
+            logs=logs,
+        )
+    if (folder / SUCCESS_NAME).exists():  # the last word of a result; that of the log comes after it
+        return Answer(
+            job=job.name,
+            sentence="Complete: its result is published, and it was killed before its log said so",
+            severity="good",
             logs=logs,
         )
     committed = status.maps.committed + status.reduces.committed

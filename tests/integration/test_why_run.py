@@ -42,6 +42,9 @@ def test_a_run_is_asked_while_it_goes_on_and_its_log_once_it_was_killed(job: Gat
     answer = why(job)
     assert answer["sentence"] == "Nobody runs it: it was stopped while mapping, with 7 of 10 tasks committed"
     assert "goes on where its log ends" in str(answer["fix"])
+    (job.out / "_SUCCESS").write_text("{}")
+    assert "result is published" in str(why(job)["sentence"])
+    (job.out / "_SUCCESS").unlink()
     damage(job.out / "_mapreduce" / "log")
     answer = why(job)
     assert answer["reason"] == "WALCorrupt"
