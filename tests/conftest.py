@@ -30,6 +30,7 @@ class _ByPlace(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         return next((place for place in IN_ONE_PROCESS if nodeid.startswith(place)), nodeid)
 
 
+@pytest.hookimpl(optionalhook=True)  # there is none under `-p no:xdist`
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return _ByPlace(config, log)
 

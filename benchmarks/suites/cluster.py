@@ -22,7 +22,7 @@ from tests.support import clusterjobs
 from tests.support.claimfiles import claim
 from tests.support.gatedjobs import GatedJob, staged
 from tests.support.kubecalls import Namespace, Object, own_namespace
-from tests.support.podprocesses import kill_container
+from tests.support.podprocesses import lose_pod
 
 WORK_S = 1.0
 _WITHIN_S = 300
@@ -128,9 +128,7 @@ def _progress_after_loss_s(job: GatedJob) -> float:
     """From the loss of the coordinator, process and pod, to a commit and the next task."""
     job.until_at("map-end", 2)
     lost_at_s = time.monotonic()
-    # The process first: between the deletion of its pod and its own end it would commit once more.
-    kill_container(job.namespace, job.coordinator(), "coordinator")
-    job.namespace.kill_pod(job.coordinator())
+    lose_pod(job.namespace, job.coordinator(), "coordinator")
     job.open("map-end")
     job.until_at("map-end", 3)
     return time.monotonic() - lost_at_s

@@ -12,7 +12,7 @@ import pytest
 from cluster.running import wait_until
 from tests.support.gatedjobs import MAPS, REDUCES, GatedJob, Stage
 from tests.support.kubecalls import WITHIN_S, condition
-from tests.support.podprocesses import kill_container, kill_when_there
+from tests.support.podprocesses import kill_container, kill_when_there, lose_pod
 
 SHUFFLES = [pytest.param("Shared", id="shared"), pytest.param("Peer", id="peer", marks=pytest.mark.full)]
 OTHER_FIRST = [pytest.param("Peer", id="peer"), pytest.param("Shared", id="shared", marks=pytest.mark.full)]
@@ -89,9 +89,7 @@ def test_a_coordinator_and_all_workers_lost_at_once_keep_what_was_committed(
 
 
 def lose(job: GatedJob) -> None:
-    """Takes the coordinator away as the loss of its node would: at once, pod and all."""
-    kill_container(job.namespace, job.coordinator(), "coordinator")
-    job.namespace.kill_pod(job.coordinator())
+    lose_pod(job.namespace, job.coordinator(), "coordinator")
 
 
 def await_epoch(job: GatedJob, *, after: int) -> None:

@@ -56,6 +56,12 @@ def kill_container(namespace: Namespace, pod: str, container: str) -> None:
     _signal(namespace, "KILL", processes(namespace, pod, container)[:1])
 
 
+def lose_pod(namespace: Namespace, pod: str, container: str) -> None:
+    """Takes a pod away as the loss of its node would: at once. The process first: it would outlive the deletion."""
+    kill_container(namespace, pod, container)
+    namespace.kill_pod(pod)
+
+
 def kill_processes(namespace: Namespace, pod: str, container: str, matching: str) -> int:
     """`kill -9` of the container's processes whose command line has `matching` in it; returns their number."""
     found = [process for process in processes(namespace, pod, container) if matching in process.command]

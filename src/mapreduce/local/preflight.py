@@ -57,10 +57,14 @@ def check_space(folder: Path) -> None:
         )
 
 
+def usable_cpu_count() -> int:
+    """CPUs that this process may use, at least 1."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
 def default_worker_count() -> int:
     """Workers to start when no number is asked for: one for each CPU that this process may use, at most 16."""
-    try:
-        usable = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        usable = os.cpu_count() or 1
-    return max(1, min(usable, MOST_DEFAULT_WORKERS))
+    return min(usable_cpu_count(), MOST_DEFAULT_WORKERS)

@@ -19,7 +19,7 @@ import msgspec
 from mapreduce.coordinator.statefiles import ENDPOINT_FILE, TOKEN_FILE
 from mapreduce.local.claiming import OutputClaim, remove_leftovers, remove_scratch, remove_transient, remove_tree
 from mapreduce.local.paths import OutputPaths
-from mapreduce.local.preflight import check_space, default_worker_count, list_inputs
+from mapreduce.local.preflight import check_space, default_worker_count, list_inputs, usable_cpu_count
 from mapreduce.local.preparing import PreparedJob, prepared_of
 from mapreduce.local.processes import WorkerProcesses, WorkerSettings
 from mapreduce.local.quickstart import without_certificates
@@ -130,7 +130,7 @@ class _LocalRun:
         remove_transient(self.paths)
         check_space(self.paths.state)
         # One core is for what this process imports: a worker that shares it keeps the first record waiting.
-        self.workers.start(at_once=max(1, default_worker_count() - 1))
+        self.workers.start(at_once=max(1, usable_cpu_count() - 1))
         # No daemon: an interpreter that ends while a thread imports C extensions crashes. A refused run waits for it.
         threading.Thread(target=_import_hosting, args=(self.request.owns_process,)).start()
 

@@ -93,6 +93,15 @@ def state_of(folder: Path) -> tuple[Path, int]:
     return state, owner.job or 1
 
 
+def served_by(folder: Path) -> tuple[CoordinatorClient, int] | None:
+    """A client for the coordinator that serves an output folder, and the job's id there; None while nobody does."""
+    from mapreduce.protocol.endpoint import ENDPOINT_FILE
+    from mapreduce_cli.connect import Found
+
+    state, number = state_of(folder)
+    return (Found(folder=state).client(), number) if (state / ENDPOINT_FILE).is_file() else None
+
+
 def _show(state: Path, job: int, task: str | None) -> int:
     from mapreduce.coordinator.store import Store
 

@@ -34,14 +34,12 @@ def command(job: str, opens: bool, target: Target) -> int:
             _show(f"{client.address()}/#ticket={client.page_ticket()}&job={number}", opens)
             return 0
         case OfFolder(folder):
-            from mapreduce.protocol.endpoint import ENDPOINT_FILE
-            from mapreduce_cli.commands.logs import state_of
-            from mapreduce_cli.connect import Found
+            from mapreduce_cli.commands.logs import served_by
 
-            state, number = state_of(folder)
-            if not (state / ENDPOINT_FILE).is_file():
+            served = served_by(folder)
+            if served is None:
                 raise UsageError(f"nothing serves {folder} now; `mr report {folder}` writes the same page as a file")
-            client = Found(folder=state).client()
+            client, number = served
             ticket = client.page_ticket()
             _show(f"{client.address()}/#ticket={ticket}&job={number}", opens)
             return 0

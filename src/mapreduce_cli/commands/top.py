@@ -51,16 +51,14 @@ def _coordinator(named: Named) -> tuple[CoordinatorClient, int]:
 
             return coordinator_client(found.jobs, found.job), JOB_NUMBER
         case OfFolder(folder):
-            from mapreduce.protocol.endpoint import ENDPOINT_FILE
-            from mapreduce_cli.commands.logs import state_of
-            from mapreduce_cli.connect import Found
+            from mapreduce_cli.commands.logs import served_by
 
-            state, number = state_of(folder)
-            if not (state / ENDPOINT_FILE).is_file():
+            served = served_by(folder)
+            if served is None:
                 raise Unreachable(
                     f"nothing serves {folder} now; `mr why {folder}` says how it went, `mr report {folder}` shows it"
                 )
-            return Found(folder=state).client(), number
+            return served
         case OfClaim(_, uri):
             raise UsageError(f"the job that wrote {uri} is gone: there is nothing to look at")
 
