@@ -185,6 +185,10 @@ class Job:
         assert found is not None, self.stage.story("a coordinator")
         return found
 
+    def _is_answering(self) -> bool:
+        """Whether its coordinator does: the conditions may be of the one before, whose pod was deleted."""
+        return self.stage.stand_in.find(self.stage.namespace, self.names.coordinator) is not None
+
     @property
     def pods(self) -> list[Object]:
         return self.stage.cluster.pods(f"mapreduce.dev/job-uid={self.uid}")
@@ -201,7 +205,7 @@ class Job:
 
     def serve(self) -> None:
         """Its coordinator answers, by the token of its own Secret; goes on from where it was."""
-        if self.stage.stand_in.find(self.stage.namespace, self.names.coordinator) is None:
+        if not self._is_answering():
             if self._coordinator is None:
                 self._coordinator = Coordinator(progress(self.name, "Planning"))
             secret = self.child("secrets", self.names.admin_secret)
@@ -214,7 +218,10 @@ class Job:
     # ------------------------------------------------------------------------------------------------- a job's life
     def until_started(self) -> None:
         """Its coordinator answers and its workers are ready, and the operator knows."""
-        self.stage.until(lambda: self.is_true("WorkersReady"), f"ready workers of {self.name}")
+        self.stage.until(
+            lambda: self._is_answering() and self.is_true("WorkersReady"),
+            f"the coordinator and ready workers of {self.name}",
+        )
 
     def until_mapping(self, committed: int = 3, total: int = 8) -> None:
         self.until_started()

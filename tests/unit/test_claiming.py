@@ -1,6 +1,10 @@
 """Taking output folders, on a real file system."""
 
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -133,3 +137,90 @@ def test_what_a_run_killed_after_its_result_was_whole_left_behind_is_removed_by_
     owner = look_into(paths).owner
     assert owner is not None
     assert owner.end == "Complete"
+
+
+class Killed(BaseException):
+    """The process is gone: nothing it would clean up is cleaned up."""
+
+
+@contextmanager
+def killed_before_change(number: int) -> Iterator[None]:
+    """No change to the file system is made from the given one on, as if the process had been killed there."""
+    left = number
+    originals: dict[str, Callable[..., Any]] = {
+        name: getattr(os, name) for name in ("fsync", "mkdir", "rename", "replace", "rmdir", "unlink", "write")
+    }
+
+    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed
+            return original(*arguments, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, original in originals.items():
+            patch.setattr(os, name, counted(original))
+        yield
+
+
+def unfinished(paths: OutputPaths) -> None:
+    """A job with committed work and a first part."""
+    take(paths).release()
+    (paths.state / "log").mkdir()
+    (paths.state / "log" / "segment-1").write_bytes(b"x")
+    (paths.folder / "part-00000").write_bytes(b"x")
+    (paths.folder / "mine.txt").write_bytes(b"x")
+
+
+def finished(paths: OutputPaths) -> None:
+    """A result, of a process that was killed before it said so."""
+    unfinished(paths)
+    paths.success.write_bytes(msgspec.json.encode({"parts": {"part-00000": {"bytes": 1}}}))
+
+
+@pytest.mark.parametrize(
+    "before", [lambda paths: None, unfinished, finished], ids=["nothing", "unfinished", "finished"]
+)
+def test_a_run_killed_anywhere_while_it_takes_a_folder_leaves_one_that_the_same_command_takes(
+    tmp_path: Path, before: Callable[[OutputPaths], None]
+) -> None:
+    for paths in taken_and_killed(tmp_path, before):
+        take(paths, overwrite=True, restart=True, code="two").release()
+        assert set(names(paths.folder)) - {"mine.txt"} == set(OURS)
+        assert look_into(paths).owner == record("two")
+        assert (paths.folder / "mine.txt").exists() == (before in (unfinished, finished))
+
+
+def test_what_was_half_dropped_when_a_run_was_killed_is_not_resumed(tmp_path: Path) -> None:
+    for paths in taken_and_killed(tmp_path, unfinished):
+        claim = OutputClaim.acquire(paths, overwrite=False)
+        with suppress(OutputRefused):  # where the new job has the folder already
+            resumed, _ = claim.settle(
+                record("one"), INPUTS, name_template="part-{partition:05d}", overwrite=False, restart=False
+            )
+            kept = {"_mapreduce/log", "_mapreduce/log/segment-1", "part-00000"}
+            left = {name for name in names(paths.folder) if not name.endswith(".tmp")}
+            assert left == {*OURS, "mine.txt"} | (kept if resumed is not None else set())
+        claim.release()
+
+
+def taken_and_killed(tmp_path: Path, before: Callable[[OutputPaths], None]) -> Iterator[OutputPaths]:
+    """Folders that another job was given with all that allows it, killed before each of its changes in turn."""
+    for number in range(1000):
+        paths = OutputPaths(tmp_path / str(number))
+        before(paths)
+        claim = OutputClaim.acquire(paths, overwrite=True)
+        is_killed = True
+        with suppress(Killed), killed_before_change(number):
+            claim.settle(record("two"), INPUTS, name_template="part-{partition:05d}", overwrite=True, restart=True)
+            is_killed = False
+        claim.release()
+        yield paths
+        if not is_killed:
+            assert number > 3, "nothing was changed"
+            return
+    raise AssertionError("no end of changes")

@@ -116,11 +116,13 @@ class OutputClaim:
         )
         match claim:
             case StartFresh(delete=delete, notice=notice):
-                self._wipe(delete)
-                replace_file(self.paths.inputs, msgspec.json.encode(inputs))
+                self._wipe(view.owner, delete)
                 self.write_owner(wanted)
+                replace_file(self.paths.inputs, msgspec.json.encode(inputs))
                 return None, notice
             case _:
+                if not self.paths.inputs.exists():  # a kill came before it
+                    replace_file(self.paths.inputs, msgspec.json.encode(inputs))
                 return claim.owner, ""
 
     def write_owner(self, record: OwnerRecord) -> None:
@@ -138,9 +140,12 @@ class OutputClaim:
         """Give the folder back; what is in it stays."""
         self.lock.release()
 
-    def _wipe(self, names: Sequence[str]) -> None:
-        # `_SUCCESS` first: from here on nobody takes what is left for a whole result. The owner record last: until then
-        # a crash leaves a folder that the next run still knows as ours.
+    def _wipe(self, owner: OwnerRecord | None, names: Sequence[str]) -> None:
+        # The owner record stays until the new one replaces it: a kill at any point leaves a folder that the next run
+        # knows as ours. It says first that there is nothing to resume, `_SUCCESS` goes next: from there on nobody takes
+        # what is left for work or for a whole result.
+        if owner is not None and not owner.end:
+            self.write_owner(msgspec.structs.replace(owner, end="Cancelled"))
         self.paths.success.unlink(missing_ok=True)
         for name in names:
             with contextlib.suppress(FileNotFoundError):
@@ -149,7 +154,6 @@ class OutputClaim:
         for entry in sorted(self.paths.state.iterdir()):
             if entry.name not in (LOCK_FILE, self.paths.owner.name) and entry not in self.paths.transient:
                 remove_tree(entry)
-        self.paths.owner.unlink(missing_ok=True)
         sync_folder(self.paths.state)
 
     def _old_inputs(self) -> list[InputEntry] | None:

@@ -8,7 +8,6 @@ behind. No user code is imported here.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -131,8 +130,8 @@ class _LocalRun:
         check_space(self.paths.state)
         # One core is for what this process imports: a worker that shares it keeps the first record waiting.
         self.workers.start(at_once=max(1, usable_cpu_count() - 1))
-        # No daemon: an interpreter that ends while a thread imports C extensions crashes. A refused run waits for it.
-        threading.Thread(target=_import_hosting, args=(self.request.owns_process,)).start()
+        # In this thread: its next step is to wait for the child that describes the code, which lasts longer.
+        _import_hosting(self.request.owns_process)
 
     def _settle(self, claim: OutputClaim) -> tuple[PreparedJob, OwnerRecord]:
         """All checks that are left; then the folder is this job's. Returns the job and its owner record."""
@@ -190,8 +189,6 @@ class _LocalRun:
 
 
 def _import_hosting(owns_process: bool) -> None:
-    """Import what hosting needs, beside the processes that are starting; whoever needs it sooner waits for it."""
-    quick = without_certificates() if owns_process else contextlib.nullcontext()
-    # RuntimeError: a refused run ends meanwhile, and some modules register for an exit that has begun.
-    with contextlib.suppress(ImportError, RuntimeError), quick:
+    """Import what hosting needs, beside the processes that are starting."""
+    with without_certificates() if owns_process else contextlib.nullcontext():
         import mapreduce.local.hosting  # noqa: F401
