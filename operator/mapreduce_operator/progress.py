@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 
 from mapreduce.protocol.messages import JobStatus
+from mapreduce.typed import from_json
 from mapreduce_operator.coordinatorreport import CoordinatorReport
 
 T = TypeVar("T")
@@ -98,6 +99,6 @@ class Coordinators:
         if kind is None:
             return None  # type: ignore[return-value]
         try:
-            return msgspec.json.decode(data, type=kind)
+            return from_json(data, kind)
         except msgspec.MsgspecError as error:
             raise NoAnswer(f"its answer to {method} {path} cannot be read: {error}") from None

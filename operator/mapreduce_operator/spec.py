@@ -15,6 +15,7 @@ from mapreduce import specerrors
 from mapreduce.errors import InvalidJobSpec, MapReduceError
 from mapreduce.jobspec import check_spec
 from mapreduce.model import JobSpec
+from mapreduce.typed import convert
 from mapreduce.volumes import in_pod
 from mapreduce_operator import times
 from mapreduce_operator.manifests import paths, templates
@@ -82,7 +83,7 @@ def read(raw: dict[str, Any]) -> Resource:
 def decode(raw_spec: dict[str, Any]) -> JobSpec:
     """Decode and check a specification. Raises `InvalidJobSpec`, naming the field."""
     try:
-        spec = msgspec.convert(raw_spec, JobSpec)
+        spec = convert(raw_spec, JobSpec)
     except msgspec.ValidationError as error:
         if unknown := list(specerrors.unknown_fields(raw_spec, JobSpec, "spec")):
             raise InvalidJobSpec("spec", " ".join(unknown)) from None
@@ -104,7 +105,7 @@ def _decoded(raw_spec: dict[str, Any]) -> tuple[JobSpec | None, str]:
 
 def _status(raw: dict[str, Any]) -> JobStatus:
     try:
-        return msgspec.convert(raw, JobStatus)
+        return convert(raw, JobStatus)
     except msgspec.ValidationError:  # written by a newer release, or by hand: made anew, nothing depends on it alone
         return JobStatus()
 

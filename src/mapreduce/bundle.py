@@ -26,6 +26,7 @@ import msgspec
 from mapreduce.errors import InvalidUserCode
 from mapreduce.loading import CodeSource, load_code
 from mapreduce.model import MIB, Code, JobSpec
+from mapreduce.typed import from_json
 from mapreduce.userjob import UserJob, resolve_job
 
 MAX_BUNDLE_BYTES: Final = 16 * MIB
@@ -143,7 +144,7 @@ def open_bundle(data: bytes, folder: Path, *, sha256: str) -> CodeSource:
 def source_in(folder: Path) -> CodeSource:
     """What an opened bundle holds."""
     try:
-        index = msgspec.json.decode((folder / "bundle.json").read_bytes(), type=_Index)
+        index = from_json((folder / "bundle.json").read_bytes(), _Index)
     except (OSError, msgspec.DecodeError) as error:
         raise InvalidUserCode(
             f"the code bundle in {folder} has no valid bundle.json ({error}). Submit the job again."

@@ -23,6 +23,7 @@ from mapreduce.bundle import libraries_of
 from mapreduce.errors import InvalidUserCode, MapReduceError
 from mapreduce.jobspec import CodeProblem, Description
 from mapreduce.loading import CodeSource, ImportFailed, load_code, user_traceback
+from mapreduce.typed import from_json
 from mapreduce.userenvironment import user_environment
 from mapreduce.userjob import Names, describe_module
 
@@ -56,7 +57,7 @@ class Describing:
             self.process.communicate()
             raise
         try:
-            return msgspec.json.decode(out, type=Description)
+            return from_json(out, Description)
         except msgspec.DecodeError:
             shown = err.decode("utf-8", "replace")[-_MAX_SHOWN_CHARS:].strip()
             raise InvalidUserCode(

@@ -18,6 +18,7 @@ from mapreduce import specerrors
 from mapreduce.errors import InvalidJobSpec
 from mapreduce.jobspec import check_spec
 from mapreduce.model import API_VERSION, KIND, MIB, Code, JobSpec, Manifest, Metadata
+from mapreduce.typed import convert
 
 MAX_MANIFEST_BYTES: Final = 1 * MIB
 MAX_INLINE_CHARS: Final = 65_536
@@ -53,7 +54,7 @@ def from_yaml(text: str, *, place: str = "manifest") -> Manifest:
     if unknown := list(specerrors.unknown_fields(raw, Manifest)):
         raise InvalidJobSpec(place, "\n  ".join(["has unknown fields:" if len(unknown) > 1 else "", *unknown]).strip())
     try:
-        manifest = msgspec.convert(raw, Manifest)
+        manifest = convert(raw, Manifest)
     except msgspec.ValidationError as error:
         raise specerrors.in_words(error, raw, Manifest) from None
     check_spec(manifest.spec)

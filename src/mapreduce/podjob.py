@@ -23,6 +23,7 @@ from mapreduce.errors import (
     WALForeign,
 )
 from mapreduce.model import JobSpec
+from mapreduce.typed import convert
 
 JOB_FILE: Final = "job.json"
 CODE_FILE: Final = "job.py"
@@ -71,7 +72,7 @@ def read_job(folder: Path) -> PodJob:
     except msgspec.DecodeError as error:
         raise InvalidJobSpec(str(path), f"is no JSON ({error}).") from None
     try:
-        return msgspec.convert(raw, PodJob)
+        return convert(raw, PodJob)
     except msgspec.ValidationError as error:
         raise specerrors.in_words(error, raw, PodJob) from None
 

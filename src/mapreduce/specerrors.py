@@ -17,6 +17,7 @@ import msgspec
 
 from mapreduce.errors import InvalidJobSpec
 from mapreduce.model import JobSpec
+from mapreduce.typed import convert
 
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
 _EXPECTED: Final = re.compile(r"^Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`$")
@@ -40,7 +41,7 @@ def check_bounds(spec: JobSpec) -> None:
     """Check a spec that was built in Python as if it had been read: types, bounds, choices."""
     raw = msgspec.to_builtins(spec)
     try:
-        msgspec.convert(raw, JobSpec)
+        convert(raw, JobSpec)
     except msgspec.ValidationError as error:
         raise in_words(error, raw, JobSpec, "spec") from None
 
@@ -161,7 +162,7 @@ def _follow(path: str, raw: object, kind: Any, *, is_key: bool) -> tuple[list[st
 
 def _fits(value: object, kind: Any) -> bool:
     try:
-        msgspec.convert(value, kind)
+        convert(value, kind)
     except msgspec.ValidationError:
         return False
     return True

@@ -19,6 +19,7 @@ from mapreduce.errors import InvalidJobSpec, InvalidUserCode
 from mapreduce.jobspec import NAMED_REDUCERS, Description, Options
 from mapreduce.model import JobSpec
 from mapreduce.signatures import FORMS, name_of, shape_of, shape_of_mapper
+from mapreduce.typed import convert
 
 Role = Literal["mapper", "reducer", "combiner"]
 
@@ -270,7 +271,7 @@ def _options(job: Job) -> Options:
     if isinstance(raw.get("args"), Mapping):
         raw["args"] = {str(name): str(value) for name, value in raw["args"].items()}
     try:
-        return msgspec.convert(raw, Options)
+        return convert(raw, Options)
     except msgspec.ValidationError as error:
         from mapreduce.specerrors import in_words
 

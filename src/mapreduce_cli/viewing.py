@@ -13,6 +13,7 @@ import msgspec
 from mapreduce.errors import Unreachable, UsageError
 from mapreduce.page.messages import Frame, TimelinePage
 from mapreduce.page.view import View, make_view
+from mapreduce.typed import from_json
 from mapreduce_cli.commands.logs import state_of
 from mapreduce_cli.jobnames import Named, OfClaim, OfCluster, OfCoordinator, OfFolder
 
@@ -70,7 +71,7 @@ def view_of_coordinator(client: CoordinatorClient, number: int, *, source: str =
     pages: list[TimelinePage] = []
     start: int | None = 0
     while start is not None:
-        page = msgspec.json.decode(client.timeline(number, start), type=TimelinePage)
+        page = from_json(client.timeline(number, start), TimelinePage)
         pages.append(page)
         start = page.next if page.next is None or page.next > start else None
     return View(frame, tuple(pages), time.time())
@@ -85,6 +86,6 @@ def frames_of(client: CoordinatorClient, number: int) -> Iterator[Frame]:
 def frame_of(data: bytes) -> Frame:
     """One frame. Raises Unreachable when something else was sent."""
     try:
-        return msgspec.json.decode(data, type=Frame)
+        return from_json(data, Frame)
     except msgspec.DecodeError as error:
         raise Unreachable(f"the coordinator speaks another language than this command ({error})") from None

@@ -20,6 +20,7 @@ from mapreduce.diagnosis.wording import as_options, as_uris
 from mapreduce.errors import Unreachable, UsageError
 from mapreduce.page.messages import Frame
 from mapreduce.protocol.messages import FINAL_STATES
+from mapreduce.typed import from_json
 from mapreduce_cli.jobnames import OfCluster, OfCoordinator
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def first_frame(client: CoordinatorClient, job: int) -> Frame:
     """All that a coordinator tells those who begin to look at a job."""
     frames = client.frames(job)
     try:
-        return msgspec.json.decode(next(frames), type=Frame)
+        return from_json(next(frames), Frame)
     except msgspec.DecodeError as error:
         raise Unreachable(
             f"the coordinator is of another release, and what it says is not understood: {error}"

@@ -94,6 +94,26 @@ def test_nothing_unpickles() -> None:
     assert guilty == []
 
 
+def test_types_are_decoded_through_the_one_door_that_is_safe_in_threads() -> None:
+    past = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in code_files()
+        if path.name != "typed.py"
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Call) and _decodes_into_a_type(node)
+    ]
+    assert past == [], "use mapreduce.typed"
+
+
+def _decodes_into_a_type(call: ast.Call) -> bool:
+    name = ast.unparse(call.func)
+    if re.search(r"(^|msgspec\.(json|msgpack)\.)Decoder$", name):
+        return bool(call.args) or any(keyword.arg == "type" for keyword in call.keywords)
+    if re.fullmatch(r"msgspec\.(json|msgpack|yaml|toml)\.decode", name):
+        return any(keyword.arg == "type" for keyword in call.keywords)
+    return name == "msgspec.convert"
+
+
 def test_the_licence_lies_in_the_tree_and_is_the_one_the_package_declares() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["license"] == "Apache-2.0"

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from mapreduce.model import JobSpec
+from mapreduce.typed import convert
 from mapreduce_operator.manifests import pods
 from mapreduce_operator.manifests.pods import Job
 from mapreduce_operator.naming import CODE_DIGEST, SPEC_DIGEST
@@ -85,7 +86,7 @@ def read(raw: Raw) -> Snapshot:
     content = msgspec.json.decode(raw["data"][JOB_FILE])
     annotations = raw["metadata"].get("annotations") or {}
     return Snapshot(
-        spec=msgspec.convert(content["spec"], JobSpec),
+        spec=convert(content["spec"], JobSpec),
         spec_digest=annotations.get(SPEC_DIGEST) or spec_digest(content["spec"]),
         code_digest=annotations.get(CODE_DIGEST) or code_digest(content["spec"], raw["data"].get(CODE_FILE)),
     )

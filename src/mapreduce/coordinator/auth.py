@@ -20,6 +20,7 @@ from mapreduce.coordinator.statefiles import replace_file
 from mapreduce.coordinator.tickets import is_page_token
 from mapreduce.errors import UsageError
 from mapreduce.protocol.sessions import Session, read_session
+from mapreduce.typed import from_json
 
 #: Another place for the token: a proxy of a Kubernetes API server keeps `Authorization` for itself.
 TOKEN_HEADER: Final = "X-MapReduce-Token"  # noqa: S105 - a header's name
@@ -79,7 +80,7 @@ def load_or_create_tokens(path: Path) -> Tokens:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         path.chmod(0o600)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Tokens)
+        return from_json(path.read_bytes(), Tokens)
     except (msgspec.DecodeError, UnicodeDecodeError, UsageError) as error:
         raise UsageError(f"token file {path}: {error} Remove it, and new tokens are made at the next start.") from None
 

@@ -23,6 +23,7 @@ from mapreduce.coordinator.store import STATE_NAME, WORK_NAME
 from mapreduce.errors import OutputRefused
 from mapreduce.model import JobSpec
 from mapreduce.ownerrecord import OwnerRecord, make_owner_record
+from mapreduce.typed import from_json
 
 #: The list of a result that is being removed, in our own folder.
 _REPLACED_NAME: Final = "replaced.json"
@@ -146,7 +147,7 @@ def _is_of(record: OwnerRecord, claimant: Claimant) -> bool:
 def read_owner(path: Path) -> OwnerRecord | None:
     """The owner record at `path`, or None."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=OwnerRecord)
+        return from_json(path.read_bytes(), OwnerRecord)
     except (OSError, msgspec.DecodeError):
         return None
 

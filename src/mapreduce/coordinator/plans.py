@@ -19,6 +19,7 @@ from mapreduce.dataplane.splits import plan_inputs
 from mapreduce.errors import InvalidInput
 from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import FileRange, Split
+from mapreduce.typed import from_msgpack
 
 FORMAT = 1
 
@@ -123,7 +124,7 @@ class Plan:
     @classmethod
     def decode(cls, content: bytes) -> Plan:
         """The inverse of `encode`. Raises msgspec.DecodeError."""
-        file = msgspec.msgpack.decode(content, type=_PlanFile)
+        file = from_msgpack(content, _PlanFile)
         if file.format != FORMAT:
             raise msgspec.DecodeError(f"plan format {file.format}, this release reads {FORMAT}")
         plan = cls(file.paths, file.sizes, file.mtimes_ns, array("I"))

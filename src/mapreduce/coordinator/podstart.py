@@ -23,6 +23,7 @@ from mapreduce.jobspec import Description, Overrides, build_spec
 from mapreduce.model import Input, JobSpec
 from mapreduce.podjob import BUNDLE_FILE, DESCRIPTION_FILE, PodJob, read_job
 from mapreduce.protocol.messages import SubmitRequest
+from mapreduce.typed import from_json
 from mapreduce.volumes import VolumeUri, in_pod, pod_folder
 
 #: A pod's network and name service may come up later than the pod.
@@ -85,7 +86,7 @@ def _prepare(job: PodJob, folders: PodFolders, copies: Path) -> tuple[JobSpec, b
 
 def _read_prepared(folder: Path) -> tuple[Description, bytes]:
     try:
-        description = msgspec.json.decode((folder / DESCRIPTION_FILE).read_bytes(), type=Description)
+        description = from_json((folder / DESCRIPTION_FILE).read_bytes(), Description)
         if description.problem is None:
             return description, (folder / BUNDLE_FILE).read_bytes()
     except (OSError, msgspec.DecodeError) as error:

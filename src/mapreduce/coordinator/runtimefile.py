@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from mapreduce.coordinator.statefiles import read_endpoint, replace_file
+from mapreduce.typed import from_json
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ def read_notes() -> list[Note]:
         return found
     for path in paths:
         try:
-            note = msgspec.json.decode(path.read_bytes(), type=Note)
+            note = from_json(path.read_bytes(), Note)
         except (OSError, msgspec.DecodeError):
             continue
         endpoint = read_endpoint(Path(note.folder))

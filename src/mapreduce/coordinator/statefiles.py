@@ -15,6 +15,8 @@ from typing import Final, Self
 
 import msgspec
 
+from mapreduce.typed import from_json
+
 LOG_FOLDER: Final = "log"
 CODE_FOLDER: Final = "code"
 JOBS_FOLDER: Final = "jobs"
@@ -34,7 +36,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 def read_endpoint(folder: Path) -> Endpoint | None:
     """The endpoint of `folder`, or None when there is none that can be read."""
     try:
-        return msgspec.json.decode((folder / ENDPOINT_FILE).read_bytes(), type=Endpoint)
+        return from_json((folder / ENDPOINT_FILE).read_bytes(), Endpoint)
     except (OSError, msgspec.DecodeError):
         return None
 

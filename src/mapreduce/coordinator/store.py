@@ -22,6 +22,7 @@ from mapreduce.coordinator.uploads import PART_SUFFIX
 from mapreduce.errors import StorageFailed
 from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import SubmitRequest
+from mapreduce.typed import from_json
 
 STATE_NAME: Final = "_mapreduce"
 #: Where executors in containers of their own write, below the runs' folder and below an output's own one; mounted
@@ -113,7 +114,7 @@ class Store:
         for path in (self.folder / JOBS_FOLDER).glob("*/spec.json"):
             if path.parent.name.isdecimal():
                 try:
-                    found[int(path.parent.name)] = msgspec.json.decode(path.read_bytes(), type=SubmitRequest)
+                    found[int(path.parent.name)] = from_json(path.read_bytes(), SubmitRequest)
                 except msgspec.DecodeError:
                     continue
         return dict(sorted(found.items()))

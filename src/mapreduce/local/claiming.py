@@ -30,6 +30,7 @@ from mapreduce.local.paths import STATE_NAME, SUCCESS_NAME, OutputPaths, part_pa
 from mapreduce.local.success import read_success
 from mapreduce.ownerrecord import InputEntry, OwnerRecord
 from mapreduce.privatefolders import LINK_NAME, remove_private_folder
+from mapreduce.typed import from_json
 
 
 def look_into(paths: OutputPaths) -> FolderView:
@@ -158,7 +159,7 @@ class OutputClaim:
 
     def _old_inputs(self) -> list[InputEntry] | None:
         try:
-            return msgspec.json.decode(self.paths.inputs.read_bytes(), type=list[InputEntry])
+            return from_json(self.paths.inputs.read_bytes(), list[InputEntry])
         except (OSError, msgspec.DecodeError):
             return None
 
@@ -221,7 +222,7 @@ def _read_owner(path: Path) -> tuple[OwnerRecord | None, str]:
     except OSError as error:
         return None, str(error.strerror)
     try:
-        return msgspec.json.decode(content, type=OwnerRecord), ""
+        return from_json(content, OwnerRecord), ""
     except msgspec.DecodeError as error:
         return None, str(error)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from mapreduce.typed import from_json
+
 
 class PartFacts(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One output file."""
@@ -41,6 +43,6 @@ class Success(msgspec.Struct, frozen=True, kw_only=True):
 def read_success(path: Path) -> Success | None:
     """The content of `_SUCCESS`, or None when there is none that can be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Success)
+        return from_json(path.read_bytes(), Success)
     except (OSError, msgspec.DecodeError):
         return None

@@ -35,6 +35,7 @@ from mapreduce.protocol.messages import (
     UploadReply,
     WorkersGoneRequest,
 )
+from mapreduce.typed import from_json
 
 __all__ = [
     "CoordinatorClient",
@@ -88,7 +89,7 @@ class _Client:
 
     def _decoded(self, body: bytes, type_: type[T]) -> T:
         try:
-            return msgspec.json.decode(body, type=type_)
+            return from_json(body, type_)
         except msgspec.DecodeError as error:
             # something answers there, but no coordinator of ours (or one too new): the same as none
             self._endpoint.forget()

@@ -18,6 +18,7 @@ import msgspec
 from mapreduce.errors import MapReduceError, Unauthorized, Unreachable
 from mapreduce.protocol.endpoint import Endpoint, Target
 from mapreduce.protocol.messages import ErrorReply
+from mapreduce.typed import from_json
 
 DEADLINE_S: Final = 30.0
 _CHUNK_BYTES: Final = 1 << 18
@@ -197,7 +198,7 @@ class Connection:
     def _refusal(answer: http.client.HTTPResponse) -> MapReduceError:
         body = answer.read(_MAX_ERROR_BYTES)
         try:
-            said = msgspec.json.decode(body, type=ErrorReply)
+            said = from_json(body, ErrorReply)
         except msgspec.DecodeError:
             said = ErrorReply(code=f"http-{answer.status}", message=f"{answer.status} {answer.reason}")
         if answer.status in {401, 403}:

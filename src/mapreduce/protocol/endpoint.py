@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mapreduce.errors import Unauthorized, Unreachable, UsageError
+from mapreduce.typed import from_json
 
 Role = Literal["admin", "worker", "read"]
 
@@ -110,8 +111,8 @@ class FolderEndpoint:
     def _read(self) -> Target:
         path = self._folder / ENDPOINT_FILE
         try:
-            found = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
-            return parse_url(msgspec.json.decode(found["url"], type=str))
+            found = from_json(path.read_bytes(), dict[str, msgspec.Raw])
+            return parse_url(from_json(found["url"], str))
         except FileNotFoundError:
             raise Unreachable(
                 f"No coordinator serves {self._folder} now: it has no {ENDPOINT_FILE}. Start one on that folder."
@@ -144,7 +145,7 @@ def read_token(path: Path, role: Role) -> str:
             return content
         raise Unauthorized(f"The token file {path} is empty.")
     try:
-        tokens = msgspec.json.decode(content, type=dict[str, str])
+        tokens = from_json(content, dict[str, str])
     except msgspec.DecodeError as error:
         raise Unauthorized(f"The token file {path} is damaged: {error}.") from None
     for candidate in (role, *reversed(_ROLES[: _ROLES.index(role)])):

@@ -7,11 +7,12 @@ it returns is within all bounds of its type and can be written to the log, which
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from mapreduce import typed
 from mapreduce.errors import InvalidRequest
 
 #: Largest body of an ordinary call, in bytes.
@@ -43,7 +44,7 @@ class Decoder(Generic[T]):
 
     def __init__(self, message_type: type[T]) -> None:
         self.type = message_type
-        self._decode = msgspec.json.Decoder(message_type).decode
+        self._decode: Callable[[bytes | str], T] = typed.json_decoder(message_type).decode
 
     def decode(self, body: bytes | str) -> T:
         """The message in `body`; raises InvalidRequest, naming the field and what was expected there."""
@@ -70,7 +71,7 @@ def convert(texts: Mapping[str, str], message_type: type[T]) -> T:
     Raises InvalidRequest, naming the parameter.
     """
     try:
-        parameters = msgspec.convert(texts, type=message_type, strict=False)
+        parameters = typed.convert(texts, message_type, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
     except UnicodeError:

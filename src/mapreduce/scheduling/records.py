@@ -14,6 +14,7 @@ import msgspec
 
 from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import AttemptId, Failure
+from mapreduce.typed import msgpack_decoder
 
 
 class Release(IntEnum):
@@ -211,7 +212,7 @@ AnyRecord = (
 )
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final[msgspec.msgpack.Decoder[AnyRecord]] = msgspec.msgpack.Decoder(AnyRecord)
+_DECODER: Final[msgspec.msgpack.Decoder[AnyRecord]] = msgpack_decoder(AnyRecord)
 
 
 def encode(record: AnyRecord) -> bytes:

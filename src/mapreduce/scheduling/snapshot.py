@@ -16,6 +16,7 @@ from mapreduce.protocol.messages import AttemptId
 from mapreduce.scheduling.state import FailureNote, Job, State, Worker
 from mapreduce.scheduling.tasks import AttemptLog, TaskTable
 from mapreduce.scheduling.transitions import JobPhase
+from mapreduce.typed import from_msgpack
 
 FORMAT: Final = 1
 
@@ -87,7 +88,7 @@ def load(data: bytes) -> State:
     Raises:
         WALForeign: a newer release wrote it.
     """
-    image = msgspec.msgpack.decode(data, type=_Image)
+    image = from_msgpack(data, _Image)
     if image.format != FORMAT:
         raise WALForeign(
             f"the log's snapshot has format {image.format}, this release reads {FORMAT}: use the release that wrote it"

@@ -8,16 +8,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import msgspec
-
 from mapreduce.errors import MapReduceError
 from mapreduce.local.run import run_job
 from mapreduce.testing.request import Request
+from mapreduce.typed import from_json
 
 
 def main(path: Path) -> int:
     """Run the job; the exit code. What went wrong is said on stderr."""
-    request = msgspec.json.decode(path.read_bytes(), type=Request)
+    request = from_json(path.read_bytes(), Request)
     try:
         status = run_job(request.spec, name=request.name, source=Path(request.source), workers=request.workers)
     except MapReduceError as error:

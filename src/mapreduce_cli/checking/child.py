@@ -28,6 +28,7 @@ from mapreduce.loading import CodeSource, load_code
 from mapreduce.local.success import read_success
 from mapreduce.model import JobSpec
 from mapreduce.sequential import run_sequential
+from mapreduce.typed import from_msgpack
 from mapreduce.userjob import UserJob, resolve_job
 from mapreduce_cli.checking import reports
 from mapreduce_cli.checking.annotations import unstorable_promises
@@ -211,7 +212,7 @@ def _unusual_keys(keys: list[object]) -> list[Finding]:
 
 def main() -> int:
     """The child. Exit code 0 whenever a report was written."""
-    trial = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Trial)
+    trial = from_msgpack(sys.stdin.buffer.read(), Trial)
     os.dup2(2, 1)  # what the user's code prints is not ours to mix into the answer
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from mapreduce.local.preparing import PreparedJob
 from mapreduce.model import JobSpec
+from mapreduce.typed import from_msgpack
 from mapreduce.userenvironment import user_environment
 from mapreduce_cli.checking.comparing import compare
 from mapreduce_cli.checking.findings import Finding, in_order
@@ -95,7 +96,7 @@ def _read(child: subprocess.Popen[bytes], report: Path, limit_s: float) -> Repor
         child.wait()
         raise
     try:
-        return msgspec.msgpack.decode(report.read_bytes(), type=Report)
+        return from_msgpack(report.read_bytes(), Report)
     except (OSError, msgspec.DecodeError):
         how = f"exit code {code}" if code >= 0 else f"signal {-code}"
         return Report(

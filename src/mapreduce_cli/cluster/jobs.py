@@ -16,6 +16,7 @@ import msgspec
 
 from mapreduce.errors import Unauthorized, Unreachable, UsageError
 from mapreduce.model import API_VERSION
+from mapreduce.typed import convert
 from mapreduce_cli.cluster.access import ApiRefusal, Cluster, Json
 from mapreduce_operator.statusmodel import Condition, JobStatus
 
@@ -38,7 +39,7 @@ class ClusterJob:
     def of(cls, raw: Json) -> ClusterJob:
         """An object of the API server; a status that this release cannot read counts as none."""
         try:
-            status = msgspec.convert(raw.get("status") or {}, JobStatus)
+            status = convert(raw.get("status") or {}, JobStatus)
         except msgspec.ValidationError:
             status = JobStatus(message=str(raw.get("status", {}).get("message", "")))
         return cls(raw, status)

@@ -19,6 +19,7 @@ from mapreduce.protocol.connection import DEADLINE_S, Refusal, Request
 from mapreduce.protocol.connection import Answer as WholeAnswer
 from mapreduce.protocol.endpoint import Endpoint, Role, Target
 from mapreduce.protocol.messages import ErrorReply
+from mapreduce.typed import from_json
 from mapreduce_cli.cluster import access
 from mapreduce_cli.cluster.access import Cluster
 from mapreduce_cli.cluster.jobs import ClusterJob, Jobs
@@ -145,7 +146,7 @@ def _check(answer: access.Answer, cluster: Cluster) -> None:
     if isinstance(raw, dict) and raw.get("kind") == "Status":
         raise _of_the_api_server(answer.status, raw, cluster)
     try:
-        said = msgspec.json.decode(body, type=ErrorReply)
+        said = from_json(body, ErrorReply)
     except msgspec.DecodeError:
         text = body.decode("utf-8", "replace").strip()[:300]
         if answer.status >= 500:  # the proxy's words for a pod that does not answer

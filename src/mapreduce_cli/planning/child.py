@@ -26,6 +26,7 @@ from mapreduce.dataplane.work import MapWork, ReduceWork, RunSource
 from mapreduce.errors import MapReduceError, TaskFailed
 from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import Split
+from mapreduce.typed import from_msgpack
 from mapreduce.userjob import UserJob
 from mapreduce_cli.planning.measures import Measure, Measures, Request
 
@@ -121,7 +122,7 @@ def _measure_both(request: Request, folder: Path) -> Measures:
 
 def main() -> int:
     """The child. Exit code 0 whenever there is an answer."""
-    request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
+    request = from_msgpack(sys.stdin.buffer.read(), Request)
     os.dup2(2, 1)
     with tempfile.TemporaryDirectory(prefix="mapreduce-plan-") as folder:
         try:

@@ -18,6 +18,7 @@ from mapreduce.inlineinputs import with_files
 from mapreduce.local.preflight import default_worker_count
 from mapreduce.local.preparing import PreparedJob
 from mapreduce.model import reducer_count
+from mapreduce.typed import from_msgpack
 from mapreduce.userenvironment import user_environment
 from mapreduce_cli.checking.sampling import Limits, Sample, take_sample
 from mapreduce_cli.planning.measures import Measures, Request
@@ -69,7 +70,7 @@ def measure_job(job: PreparedJob, folder: Path, *, sample_bytes: int, limit_s: f
         raise JobFailed(
             "TaskFailed", f"the job's code ended the process that measured it (exit code {done.returncode})"
         )
-    measures = msgspec.msgpack.decode(report.read_bytes(), type=Measures)
+    measures = from_msgpack(report.read_bytes(), Measures)
     if measures.problem:
         raise JobFailed("TaskFailed", f"the sample fails: {measures.problem}")
     return measures, large, start_s

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from mapreduce.typed import msgpack_decoder
 from mapreduce_worker.executor.messages import Frames, ToAgent, ToExecutor, frame
 
 _RECV_BYTES: Final = 1 << 18
@@ -28,7 +29,7 @@ class Channel:
         self.descriptor: int | None = None
         """A descriptor that came with the first message; whoever takes it closes it."""
         self._frames = Frames()
-        self._decoder: msgspec.msgpack.Decoder[ToAgent] = msgspec.msgpack.Decoder(ToAgent)
+        self._decoder: msgspec.msgpack.Decoder[ToAgent] = msgpack_decoder(ToAgent)
         self._is_first = True
 
     def send(self, message: ToExecutor) -> None:

@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from mapreduce.typed import msgpack_decoder
 from mapreduce_worker.executor.messages import LENGTH, Frames
 
 CONTROL_NAME: Final = "control.sock"
@@ -93,7 +94,7 @@ class Link(Generic[T]):
     def __init__(self, connected: socket.socket, incoming: object) -> None:
         self.socket = connected
         self._frames = Frames()
-        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(incoming)
+        self._decoder: msgspec.msgpack.Decoder[T] = msgpack_decoder(incoming)
 
     def send(self, message: ToHost | FromHost) -> None:
         """Send it whole. Raises `LinkClosed`."""

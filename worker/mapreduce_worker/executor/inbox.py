@@ -14,6 +14,7 @@ from collections import deque
 
 import msgspec
 
+from mapreduce.typed import msgpack_decoder
 from mapreduce_worker.executor.messages import Frames, Job, Order, Orders, ToExecutor, Withdraw, Withdrawn, frame
 
 _RECV_BYTES = 1 << 18
@@ -28,7 +29,7 @@ class Inbox:
         self._job: Job | None = None
         self._changed = threading.Condition()
         self._sending = threading.Lock()
-        self._decoder: msgspec.msgpack.Decoder[ToExecutor] = msgspec.msgpack.Decoder(ToExecutor)
+        self._decoder: msgspec.msgpack.Decoder[ToExecutor] = msgpack_decoder(ToExecutor)
 
     def start(self) -> None:
         """Begin to listen, for the rest of the process's life."""
