@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 import pytest
@@ -18,8 +17,6 @@ from tests.support.tree import ROOT
 TIERS: Final = ("unit", "property", "scenario", "e2e", "integration", "api")
 IN_ONE_PROCESS: Final = ("tests/e2e/", "tests/api/", "tests/integration/test_page_")
 """Where these share one server, which some of them break on purpose, or a browser."""
-
-os.environ.setdefault("PYTHONFAULTHANDLER", "1")  # a process of ours that dies of a signal says where it was
 
 
 class _ByPlace(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

@@ -136,6 +136,7 @@ def test_the_page_goes_on_after_the_coordinator_was_killed(browser: Browser, ste
     stepped.until_at("map-3")
     browser.open(page_address(coordinator.said))
     browser.wait_for("page.model.status?.maps?.committed >= 3")
+    browser.wait_for(has_text("#bars", " of 6"))
     browser.evaluate("window.isSamePage = true")
     kill([coordinator.process.pid])
     coordinator.wait()

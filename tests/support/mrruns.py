@@ -44,7 +44,8 @@ def reducer(word, counts):
 
 
 def mr_command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "mapreduce_cli", *(str(argument) for argument in arguments)]
+    """`mr` with these arguments; should it die of a signal, it says where it was."""
+    return [sys.executable, "-X", "faulthandler", "-m", "mapreduce_cli", *(str(argument) for argument in arguments)]
 
 
 def mr(*arguments: object, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
