@@ -30,11 +30,12 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Every check, then every test, on all cores but at most four; TESTS= gives pytest other arguments. Tests that need a
-# cluster are skipped where none runs, see `make cluster`; with REQUIRE_CLUSTER=1 one is built and started, or they fail.
-# Tiers run in the order of tests/conftest.py; the tests of one cluster stay together.
+# Every check, then every test, in one process more than there are cores (some of them wait) but at most four; TESTS= gives
+# pytest other arguments. Tests that need a cluster are skipped where none runs, see `make cluster`; with REQUIRE_CLUSTER=1
+# one is built and started, or they fail. Tiers run in the order of tests/conftest.py, which also keeps together what shares.
+PROCESSES ?= $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 test: lint
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --no-loadscope-reorder $(TESTS)
+	$(BIN)/pytest --numprocesses=$(PROCESSES) --no-loadscope-reorder $(TESTS)
 
 # The documentation as a site, into site/; a link or a heading that is not there is an error.
 docs: setup
@@ -68,7 +69,7 @@ image:
 
 # The tests that need a real cluster, which is started when there is none; FULL=1 adds the long ones.
 e2e: setup
-	REQUIRE_CLUSTER=1 FULL=$(FULL) $(BIN)/pytest --numprocesses=0 tests/e2e $(TESTS)
+	REQUIRE_CLUSTER=1 FULL=$(FULL) $(BIN)/pytest --numprocesses=2 --no-loadscope-reorder tests/e2e $(TESTS)
 
 # The operator of this checkout in the cluster: builds and loads the images, installs the chart or brings it up to date.
 deploy: setup

@@ -1,6 +1,6 @@
 """The order of the tiers in one test run, by cost: what fails fast runs first.
 
-`e2e` is the longest, waits more than it computes, and runs in one process: it begins once what is pure has passed, and
+`e2e` is the longest and waits more than it computes: it begins in two processes once what is pure has passed, and
 `integration` and `api` run beside it. A build of the cluster's parts in the background goes on while it waits for that.
 """
 
@@ -12,10 +12,12 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.support import turns
 from tests.support.tree import ROOT
 
 TIERS: Final = ("unit", "property", "scenario", "e2e", "integration", "api")
-IN_ONE_PROCESS: Final = ("tests/e2e/", "tests/api/", "tests/integration/test_page_")
+IN_CLUSTER: Final = "tests/e2e/"
+IN_ONE_PROCESS: Final = ("tests/api/", "tests/integration/test_page_")
 """Where these share one server, which some of them break on purpose, or a browser."""
 
 
@@ -27,6 +29,9 @@ class _ByPlace(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(IN_CLUSTER):
+            module = nodeid.removeprefix(IN_CLUSTER).partition("::")[0]
+            return f"{IN_CLUSTER} {turns.lane(module)}"
         return next((place for place in IN_ONE_PROCESS if nodeid.startswith(place)), nodeid)
 
 

@@ -2,7 +2,7 @@
 
 Whatever is missing is built and started: nothing when `make cluster` runs and the images are loaded, many minutes on a
 machine that has nothing yet. Where a cluster cannot be had the tests are skipped, or fail where REQUIRE_CLUSTER is 1.
-The tests run one after the other in one process: they break nodes and operators that the others need.
+They run in two processes, see `tests.support.turns`: those that break nodes or operators have the cluster alone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Final
 import pytest
 
 from cluster import build, kindcluster, productimages
+from cluster.caching import cache_root, locked
 from cluster.errors import ClusterError
 from cluster.nodes import Cluster
-from tests.support import operatorrelease
+from tests.support import operatorrelease, turns
 from tests.support.gatedjobs import Stage, staged
 from tests.support.kubecalls import Namespace, own_namespace
 
 TEST_TIMEOUT_S: Final = 600
-LAST: Final = "test_nodes.py"
 _AS_IT_IS: Final = os.environ.get("MR_E2E_AS_IT_IS") == "1"
 """While one writes a test: nothing is built, loaded or installed; what is in the cluster is tested."""
 _FAILED: Final = pytest.StashKey[bool]()
@@ -37,7 +37,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name == LAST)
+    items.sort(key=lambda item: turns.order(item.path.name))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -48,6 +48,13 @@ def pytest_runtest_makereport(
     if call.excinfo is not None and call.when == "call":
         item.stash[_FAILED] = True
     return report
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _turn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Before all else of a module: its turn in the cluster."""
+    with turns.turn(cache_root() / "locks", is_alone=request.path.name in turns.ALONE):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +88,8 @@ def operator(cluster: Cluster, images: str) -> Cluster:
     """The cluster with the operator of this checkout installed by Helm."""
     if not _AS_IT_IS:
         # What happens to jobs without an operator has tests of its own.
-        operatorrelease.install(cluster, images, values=operatorrelease.beside_control_plane(cluster))
+        with locked("e2e-install"):  # the second process finds it as it shall be
+            operatorrelease.install(cluster, images, values=operatorrelease.beside_control_plane(cluster))
     return cluster
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster.nodes import Cluster
+from tests.support import clusterjobs
 from tests.support.claimfiles import claim
 from tests.support.clusterjobs import SLOW_WORDCOUNT, WORDCOUNT
 from tests.support.kubecalls import Namespace, Object, condition, holds
@@ -70,6 +71,18 @@ def test_a_failure_is_explained_by_the_record_and_the_users_own_frames(mr: Mr) -
     assert "invalid literal for int()" in group["title"]
     assert "the cat and the dog" in group["newest"]["failure"]["record"]
     assert mr("logs", "bad", "--task", "map-0").count("saw the cat and the dog") == 2
+
+
+def test_a_claim_that_one_pod_alone_may_mount_is_explained_before_any_pod_is_made(mr: Mr, namespace: Namespace) -> None:
+    namespace.apply(claim("log", access_mode="ReadWriteOncePod"))
+    storage = {"shuffle": "Shared", "log": {"claimName": "log"}}
+    namespace.apply(clusterjobs.job("single", texts=["a b a\n"], storage=storage))
+    mr("wait", "single", "--timeout", "4m", code=1)
+    answer = json.loads(mr("why", "single", "-o", "json"))
+    assert answer["reason"] == "InvalidSpec"
+    assert "Claim log is ReadWriteOncePod, but coordinator and workers share it." in answer["sentence"]
+    assert "Set storage.shuffle to Peer" in json.dumps(answer)
+    assert namespace.listed("pods") == []
 
 
 @pytest.mark.full

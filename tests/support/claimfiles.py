@@ -112,9 +112,9 @@ def read_claim(namespace: Namespace, claim: str, folder: str) -> dict[str, bytes
         return files.read(folder)
 
 
-def claim(name: str, size: str = "64Mi") -> Object:
+def claim(name: str, size: str = "64Mi", *, access_mode: str = "ReadWriteOnce") -> Object:
     """A claim of the default StorageClass."""
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    spec = {"accessModes": [access_mode], "resources": {"requests": {"storage": size}}}
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
 
 

@@ -112,7 +112,7 @@ def _lines(report: Report, sample: Sample | None) -> Iterator[str]:
         same = "" if has_problem else ", the same by the engine and by the reference"
         yield f"  output: {plural(lines, 'record')} in {plural(len(parts), 'part')}{same}"
         for content in list(parts.values())[:1]:
-            for line in content.split(b"\n", _SHOWN_LINES)[:_SHOWN_LINES]:
+            for line in content.split(b"\n", _SHOWN_LINES)[: min(_SHOWN_LINES, content.count(b"\n"))]:
                 yield f"    {line.decode('utf-8', 'replace')}"
     for name, count in sorted(report.counters.items()):
         yield f"  counter {name} {count:,}"

@@ -29,6 +29,7 @@ def command(one: Path, other: Path, quiet: bool) -> int:
     from mapreduce.local.comparing import compare_outputs
     from mapreduce.local.results import open_results
     from mapreduce.units import format_count
+    from mapreduce_cli.summary import plural
 
     for folder in (one, other):
         if not folder.is_dir():
@@ -41,9 +42,9 @@ def command(one: Path, other: Path, quiet: bool) -> int:
         for mark, line in (("<", difference.one), (">", difference.other)):
             if line is not None:
                 click.echo(f"  {mark} {line}")
-    total = format_count(found.part_count)
     if not found.differences:
-        click.echo(f"the same: {total} parts, {format_count(found.record_count)} records")
+        click.echo(f"the same: {plural(found.part_count, 'part')}, {plural(found.record_count, 'record')}")
         return 0
-    click.echo(f"{format_count(len(found.differences))} of {total} parts differ")
+    differ = "part differs" if found.part_count == 1 else "parts differ"
+    click.echo(f"{format_count(len(found.differences))} of {format_count(found.part_count)} {differ}")
     return 1
