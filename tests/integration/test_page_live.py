@@ -77,6 +77,14 @@ def test_the_page_follows_a_run_to_its_end_and_keeps_what_it_showed(browser: Bro
     assert browser.evaluate("document.body.dataset.attempts") == "10"
 
 
+def test_what_executors_need_of_memory_is_shown_while_they_run(browser: Browser, gated: GatedJob) -> None:
+    running = gated.start("--lease", 2)
+    browser.open(address_of(running.process))
+    browser.wait_for(has_text("#workers", " MiB"))
+    gated.open_gate()
+    browser.wait_for(state_is("Complete"))
+
+
 def test_an_address_is_good_once_and_not_kept_in_the_address_bar(browser: Browser, gated: GatedJob) -> None:
     running = gated.start()
     address = address_of(running.process)

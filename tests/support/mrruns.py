@@ -101,9 +101,9 @@ class GatedJob:
         sizes = ["--workers", "2", "--reducers", "2", "--split-size", "32"]  # one file fits, two do not
         return ["gated.py", *inputs, "-o", "out", *sizes, *args]
 
-    def start(self) -> Running:
-        """Start `mr run` and return at once."""
-        running = Running(self.folder, self.out / "_mapreduce", self.arguments)
+    def start(self, *more: object) -> Running:
+        """Start `mr run`, with more options, and return at once."""
+        running = Running(self.folder, self.out / "_mapreduce", [*self.arguments, *more])
         self.started.append(running)
         return running
 

@@ -91,6 +91,14 @@ def test_the_first_frame_tells_everything_but_the_columns() -> None:
     assert msgspec.json.decode(msgspec.json.encode(frame), type=Frame) == frame
 
 
+def test_workers_are_told_with_what_was_heard_of_them() -> None:
+    state, job = state_of(JOB)
+    heard = seen(silent_s={JOB.worker(1): 2.04}, memory_bytes={JOB.worker(1): 5 << 20})
+    workers = state_frame(state, job, heard).workers
+    assert workers is not None
+    assert [(worker.silent_s, worker.memory_bytes) for worker in workers] == [(0.0, 0), (2.0, 5 << 20), (0.0, 0)]
+
+
 def test_a_later_frame_is_small() -> None:
     state, job = state_of(LongJob(maps=5_000, reduces=200))
     assert len(msgspec.json.encode(delta_frame(state, job, seen()))) < 2_000

@@ -19,6 +19,7 @@ def coordinator_status(shell: Shell, found: tuple[Notice, ...], replicas_pending
             slots=state.workers[name].slots,
             last_heartbeat_age_s=round(max(0.0, now_s - session.heard_s), 3),
             running=len(state.workers[name].leases),
+            memory_bytes=session.memory_bytes,
         )
         for name, session in sessions.workers.items()
         if name in state.workers

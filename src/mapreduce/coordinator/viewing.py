@@ -268,6 +268,7 @@ class _Watched:
             partition_bytes=tuple(sessions.partition_bytes.get(self.job.id, ())),
             is_paused=sessions.is_paused,
             silent_s={name: max(0.0, now_s - session.heard_s) for name, session in sessions.workers.items()},
+            memory_bytes={name: session.memory_bytes for name, session in sessions.workers.items()},
             resumed=self._viewing.resumed(self.job.id),
             store_id=shell.log.store_id.hex(),
             shown_root=shell.settings.shown_root,

@@ -37,6 +37,8 @@ class Seen:
     is_paused: bool = False
     silent_s: Mapping[str, float] = field(default_factory=dict)
     """By worker: since it was last heard."""
+    memory_bytes: Mapping[str, int] = field(default_factory=dict)
+    """By worker: of its executors, when it was last heard."""
     resumed: tuple[int, int] = (0, 0)
     store_id: str = ""
     """Of the log, in hex."""
@@ -142,6 +144,7 @@ def worker_views(state: State, job: Job, seen: Seen) -> tuple[WorkerView, ...]:
                 is_here=worker is not None,
                 leased=sum(1 for held in worker.leases if held.job == job.id) if worker is not None else 0,
                 silent_s=round(seen.silent_s.get(name, 0.0), 1),
+                memory_bytes=seen.memory_bytes.get(name, 0),
                 step_s={step: round(spent_s, 3) for step, spent_s in job.worker_step_s.get(number, {}).items()},
             )
         )

@@ -85,6 +85,8 @@ class WorkerView(Message, frozen=True):
     """Attempts it holds, running or waiting in it."""
     silent_s: float = 0.0
     """Since it was last heard."""
+    memory_bytes: int = 0
+    """Private memory of its executors; 0 where it is not known, as in a report from the log."""
     step_s: dict[str, float] = msgspec.field(default_factory=dict)
     """Seconds by step of what it committed."""
 

@@ -163,6 +163,8 @@ class HeartbeatRequest(Message, frozen=True):
     """Attempts whose execution has begun."""
     queued: Annotated[tuple[AttemptId, ...], Meta(max_length=100_000)] = ()
     """Attempts leased and not begun."""
+    memory_bytes: Count = 0
+    """Private memory of its executors when it was last measured; 0 where it is not known."""
 
 
 class HeartbeatReply(Message, frozen=True):
@@ -334,6 +336,8 @@ class WorkerSummary(Message, frozen=True, omit_defaults=False):
     """Since it was last heard of."""
     running: int
     """Attempts that it holds."""
+    memory_bytes: int = 0
+    """Private memory of its executors, by its last heartbeat; 0 where it is not known."""
 
 
 class CoordinatorStatus(Message, frozen=True, omit_defaults=False):

@@ -91,6 +91,7 @@ def decide_heartbeat(turn: Turn, asked: m.HeartbeatRequest) -> m.HeartbeatReply 
     listed = frozenset(asked.running) | frozenset(asked.queued)
     _renew(turn, tuple(worker.leases & listed))
     session.queued = frozenset(asked.queued) & worker.leases
+    session.memory_bytes = asked.memory_bytes
     decide_sharing.order_take_back(turn, worker.name, session)
     session.cancel = set(listed - worker.leases)
     return m.HeartbeatReply(

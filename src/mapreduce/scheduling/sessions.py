@@ -28,6 +28,8 @@ class Session:
     """The call `last_call` got its final answer: whoever waited for a task with it waits no more."""
     queued: frozenset[AttemptId] = frozenset()
     """Leased attempts that it has not begun, by its last heartbeat."""
+    memory_bytes: int = 0
+    """Of its executors, by its last heartbeat."""
     cancel: set[AttemptId] = field(default_factory=set)
     take_back: set[AttemptId] = field(default_factory=set)
 

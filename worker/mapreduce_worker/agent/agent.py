@@ -135,6 +135,9 @@ class Agent:
             slot.tick()
         self._go_on_leaving()
 
+    def _memory_bytes(self) -> int:
+        return sum(slot.memory_bytes for slot in self._slots)
+
     def _mind_host(self) -> None:
         """Meet the coordinator once executors can be started; take nothing while they cannot."""
         if self._executors.problem:
@@ -145,7 +148,7 @@ class Agent:
             if not self._has_met_coordinator:
                 self._has_met_coordinator = True
                 Caller(self._shared, self._settings.endpoint, self._post_actions).start()
-                Heart(self._shared, self._settings.endpoint, self._post_actions).start()
+                Heart(self._shared, self._settings.endpoint, self._post_actions, self._memory_bytes).start()
             elif self._host_away_since_s is not None:
                 say("the container of the executors is back")
                 with self._shared.changed:

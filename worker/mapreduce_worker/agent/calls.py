@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from mapreduce.errors import MapReduceError, Unauthorized, Unreachable
 from mapreduce.protocol.client import Refusal, WorkerClient
 from mapreduce.protocol.endpoint import Endpoint
@@ -143,8 +145,14 @@ class Caller:
 class Heart:
     """Beats while the session is joined."""
 
-    def __init__(self, shared: SharedSession, endpoint: Endpoint, post: Callable[[list[Action]], None]) -> None:
-        self._shared, self._endpoint, self._post = shared, endpoint, post
+    def __init__(
+        self,
+        shared: SharedSession,
+        endpoint: Endpoint,
+        post: Callable[[list[Action]], None],
+        memory_bytes: Callable[[], int],
+    ) -> None:
+        self._shared, self._endpoint, self._post, self._memory_bytes = shared, endpoint, post, memory_bytes
         self._deadline_s = _LONGEST_HEARTBEAT_S
         self._client = WorkerClient(endpoint, deadline_s=self._deadline_s)
         self._backoff = Backoff()
@@ -175,6 +183,7 @@ class Heart:
             self._client.close()
             self._deadline_s, self._client = deadline_s, WorkerClient(self._endpoint, deadline_s=deadline_s)
         is_heard = True
+        request = msgspec.structs.replace(request, memory_bytes=self._memory_bytes())
         try:
             reply = self._client.heartbeat(token, request)
         except Refusal as error:

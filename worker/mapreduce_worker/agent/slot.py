@@ -82,6 +82,8 @@ class Slot:
         self._started_s = 0.0
         self._next_start_s = 0.0
         self._memory_checked_s = 0.0
+        self.memory_bytes = 0
+        """Private memory of its executor when it was last measured."""
         self._failed_starts = 0
         self._mean_s: float | None = None
         self._is_closing = False
@@ -189,6 +191,7 @@ class Slot:
         elif now_s - self._memory_checked_s >= self._settings.memory_check_s:
             self._memory_checked_s = now_s
             used, limit = self._process.private_bytes(), memory_limit_bytes(spec)
+            self.memory_bytes = used
             share = container_share_bytes(self._executors.memory_bytes, self._settings.slots) or limit
             if used > min(limit, share):
                 is_containers = share < limit
@@ -320,7 +323,7 @@ class Slot:
         process, channel, capture = self._process, self._channel, self._capture
         if process is None:
             return
-        self._process = None
+        self._process, self.memory_bytes = None, 0
         self._drain(channel)
         if channel is None:
             self._owner.unwatch(process.listener)

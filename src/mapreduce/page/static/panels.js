@@ -152,11 +152,12 @@ function showWorkers(model) {
     bar.title = shareText(shares);
     rows.push(cells([[worker.name], [String(worker.slots), "number"], [countText(counts.committed), "number"], [countText(counts.failed), "number"], [bar],
       [room ? `${percent(shares.compute)} / ${percent(shares.read)} / ${percent(shares.shuffle)} / ${percent(shares.write)} / ${percent(shares.other)} / ${percent(shares.waiting)}` : "–"],
+      [worker.memory_bytes ? sizeText(worker.memory_bytes) : "–", "number"],
       [isHere ? (model.status.finished_at ? "–" : agoText(worker.silent_s || 0)) : "gone", "number"]], isHere ? "" : "gone"));
   }
   const place = byId("workers");
   if (!rows.length) { fill(place, element("p", { class: "quiet" }, "No worker has come yet.")); return; }
-  place.replaceChildren(table([["worker"], ["slots", "number"], ["committed", "number"], ["failed", "number"], ["where its time went"], ["compute / read / shuffle / write / other / waiting"], ["last heard", "number"]], rows));
+  place.replaceChildren(table([["worker"], ["slots", "number"], ["committed", "number"], ["failed", "number"], ["where its time went"], ["compute / read / shuffle / write / other / waiting"], ["memory", "number"], ["last heard", "number"]], rows));
 }
 
 function shareText(shares) {
