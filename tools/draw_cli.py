@@ -29,7 +29,8 @@ the cluster that `-n`, `--context`, `--kubeconfig` or `MR_NAMESPACE`, `MR_CONTEX
 coordinator that `--dir` or `--coordinator` names; at the one of yours that runs here; in the kubeconfig's cluster.
 `kubectl mr ...` is the same command line and means the cluster; its completion comes from `kubectl_complete-mr`.
 
-Lists take `-o table|wide|json|yaml|name`. Commands for clusters need `pip install 'mapreduce-operator[k8s]'`.
+Lists take `-o table|wide|json|yaml|name`. Commands for clusters need the Kubernetes client:
+`pip install 'kubernetes>=36'`.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 coordinator or cluster unreachable, 130 Ctrl-C, 143
 SIGTERM.

@@ -59,6 +59,23 @@ kubectl scale {resource.SHORT_NAMES[0]}/words --replicas=8                      
 ```
 """
 
+_POD_TEMPLATES = """A worker's containers are `executor`, which runs your code, and `agent`; the coordinator's
+are `describe`, which imports your code once, and `coordinator`. `agent` and `coordinator` take resources and proxy
+variables only. A container of another name is one more, of your own. For example:
+
+```yaml
+spec:
+  workers:
+    podTemplate:
+      spec:
+        nodeSelector: {disk: fast}
+        containers:
+          - name: executor
+            resources: {requests: {cpu: "1"}, limits: {memory: 4Gi}}
+            envFrom: [{secretRef: {name: my-credentials}}]
+```
+"""
+
 
 def render() -> str:
     """The whole page."""
@@ -69,12 +86,14 @@ def render() -> str:
         "A field without a default may be left out where it is not required. The server itself only writes the number "
         "of workers;\nall other defaults are applied where the job runs, as by `mr run`.\n",
         _specification(schema["spec"]),
+        _POD_TEMPLATES,
         "## Rules\n",
         "Checked by the API server when a job is applied, besides types and bounds:\n",
         "\n".join(f"- {_sentence(rule.message)}" for rule in _rules()) + "\n",
-        f"Frozen once the job has started: {_listed(FROZEN)}. Everything else may be edited at any time. An edit that "
-        "the server\ncannot see, of a ConfigMap with code for example, does not reach a started job either: condition "
-        "`SpecDrift` shows it.\n",
+        f"Frozen once the job has started: {_listed(FROZEN)}. A job that "
+        "has started\nfollows `workers.replicas`, `suspend`, `activeDeadlineSeconds`, `pendingDeadlineSeconds` and "
+        "`ttlSecondsAfterFinished`. Any other edit is\naccepted and does not reach it, nor does one that the server "
+        "cannot see, of a ConfigMap with code for example:\ncondition `SpecDrift` shows it.\n",
         "## Status\n",
         _table(("field", "values", "meaning"), _status_rows(schema["status"])),
         "## Conditions\n",

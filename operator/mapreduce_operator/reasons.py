@@ -115,12 +115,14 @@ _ALL: Final = (
     Reason(
         "ImagePullFailed",
         "An image cannot be pulled.",
-        "Correct spec.image, or name a Secret for its registry in spec.imagePullSecrets.",
+        "Put the image where the job looks for it; or correct spec.image or spec.imagePullSecrets, "
+        "then delete the job and apply it again.",
     ),
     Reason(
         "Unschedulable",
         "A pod fits on no node.",
-        "Ask for less in the podTemplate's resources, loosen its node selection, or add nodes.",
+        "Add nodes or room on them; or ask for less in the podTemplate's resources or loosen its node selection, then "
+        "delete the job and apply it again.",
     ),
     Reason(
         "ClaimPending",
@@ -130,7 +132,8 @@ _ALL: Final = (
     Reason(
         "QuotaExceeded",
         "The namespace's quota allows no more pods of this size.",
-        "Lower spec.workers.replicas or the podTemplate's resources, or have the quota raised.",
+        "Lower spec.workers.replicas, or have the quota raised; "
+        "for smaller pods change the podTemplate, then delete the job and apply it again.",
     ),
     Reason(
         "PodRefused",
@@ -155,7 +158,8 @@ _ALL: Final = (
     Reason(
         "OutOfMemory",
         "A process grew beyond its memory limit.",
-        "Raise the podTemplate's memory limit, or lower workers.memoryBudgetBytes or workers.slots.",
+        "Raise workers.memoryLimitBytes, or the podTemplate's memory limit where the message names the container; "
+        "or lower workers.slots. Then delete the job and apply it again.",
     ),
     Reason(
         "NodeLost",

@@ -186,7 +186,7 @@ class Workers(_Spec, frozen=True):
         Meta(
             ge=0,
             le=1 << 44,
-            description="Private memory at which an executor is ended; 0: four times the budget and 1 GiB.",
+            description="Private memory at which an executor is ended; 0: four times the budget, at least 1 GiB.",
         ),
     ] = 0
     pod_template: Annotated[PodTemplate, Meta(description=_POD_TEMPLATE)] = {}

@@ -79,7 +79,7 @@ class Result:
 
         Raises UsageError where pyarrow is not installed, or where a column's values have no common type.
         """
-        arrow = _imported("pyarrow", "pip install 'mapreduce-operator[arrow]'")
+        arrow = _imported("pyarrow", "pip install 'pyarrow>=17'")
         batches = []
         rows = iter(self)
         while batch := list(islice(rows, _BATCH_ROWS)):

@@ -68,7 +68,7 @@ def check_client() -> Finding:
             subject="Kubernetes client",
             verdict="note",
             finding="not installed; clusters cannot be talked to",
-            fix="pip install 'mapreduce-operator[k8s]'",
+            fix="pip install 'kubernetes>=36'",
         )
     return Finding(subject="Kubernetes client", verdict="ok", finding="installed")
 

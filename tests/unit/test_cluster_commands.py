@@ -306,7 +306,7 @@ def test_without_the_client_the_error_says_how_to_install_it(person: Person, mon
     monkeypatch.setitem(sys.modules, "kubernetes", None)
     ran = person.mr("ls", "-n", "team-a")
     assert ran.code == 2
-    assert "pip install 'mapreduce-operator[k8s]'" in ran.err
+    assert "pip install 'kubernetes>=36'" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_text_comes_back_as_str(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        ("to_arrow", "pyarrow is not installed; pip install 'mapreduce-operator[arrow]'"),
+        ("to_arrow", "pyarrow is not installed; pip install 'pyarrow>=17'"),
         ("to_pandas", "pandas is not installed; pip install pandas"),
     ],
 )

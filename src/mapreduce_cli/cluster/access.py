@@ -20,9 +20,7 @@ from mapreduce.errors import MapReduceError, Unauthorized, Unreachable, UsageErr
 DEADLINE_S: Final = 30.0
 _MOST_ERROR_BYTES: Final = 1 << 16
 _SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_INSTALL: Final = (
-    "this command talks to a cluster and needs the Kubernetes client: pip install 'mapreduce-operator[k8s]'"
-)
+_INSTALL: Final = "this command talks to a cluster and needs the Kubernetes client: pip install 'kubernetes>=36'"
 
 Json = dict[str, Any]
 

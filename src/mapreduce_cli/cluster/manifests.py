@@ -31,8 +31,8 @@ def build(job: JobOptions, *, replicas: int | None = None, image: str | None = N
     """The manifest that a command line asks for. Raises UsageError of one kind or another; says notes on stderr."""
     if job.py_files:
         raise UsageError(
-            "--py-files does not reach a cluster: build an image with the modules and name it by --image, or put the "
-            "job on a claim and name it by code.volumePath in a manifest"
+            "--py-files does not reach a cluster: build an image with the modules and name it by --image (see "
+            "docs/how-to/code-and-dependencies.md)"
         )
     overrides = job.overrides(replicas=replicas)
     if not job.file.is_file():

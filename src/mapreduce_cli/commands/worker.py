@@ -35,10 +35,23 @@ by its silence. While the coordinator is away it waits and comes back to it.""",
 )
 @click.option("--reconnect", type=duration, metavar="TIME", help="How long to wait for an absent coordinator.  [10m]")
 @click.option("--name", metavar="NAME", help="Name of this worker; unique.  [host, process id and a random part]")
-def command(address: Address, slots: int, scratch: Path | None, reconnect: int | None, name: str | None) -> int:
+@click.option(
+    "--serve-host",
+    metavar="ADDRESS",
+    help="Address of this machine at which workers on others fetch its runs (shuffle Peer).  [127.0.0.1]",
+)
+def command(
+    address: Address,
+    slots: int,
+    scratch: Path | None,
+    reconnect: int | None,
+    name: str | None,
+    serve_host: str | None,
+) -> int:
     """Join a coordinator and run tasks until it is told to stop."""
     arguments = [sys.executable, "-m", "mapreduce_worker", *_where(address), "--slots", str(slots)]
-    for option, value in (("--scratch", scratch), ("--reconnect-s", reconnect), ("--name", name)):
+    given = {"--scratch": scratch, "--reconnect-s": reconnect, "--name": name, "--serve-host": serve_host}
+    for option, value in given.items():
         if value is not None:
             arguments += [option, str(value)]
     sys.stdout.flush()
