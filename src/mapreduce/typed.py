@@ -8,6 +8,7 @@ everybody after that without one. A test sees to it that nobody goes round this 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -46,6 +47,12 @@ def msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
     """For many messages of one type (or union of types)."""
     _make_ready(kind)
     return msgspec.msgpack.Decoder(kind)
+
+
+def schema_components(kinds: Iterable[Any], *, ref_template: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """JSON schemas of types: one for each, and those that they refer to by name."""
+    with _lock:  # looks into the types by the same means
+        return msgspec.json.schema_components(kinds, ref_template=ref_template)
 
 
 def _make_ready(kind: Any) -> None:

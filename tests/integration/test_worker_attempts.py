@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,25 @@ def test_a_run_that_cannot_be_fetched_is_reported_with_its_map(setting: Setting)
     assert isinstance(result, Fail)
     assert result.failure.failure_class == "run-lost"
     assert [lost.map for lost in result.failure.lost_runs] == [gone]
+
+
+def test_a_worker_serves_its_runs_though_the_first_attempt_that_it_was_given_could_not_be_prepared(
+    setting: Setting,
+) -> None:
+    setting.job(SUM, shuffle="Peer")
+    setting.worker("--name", "maker")
+    gone = setting.map_task(7).id
+    setting.coordinator.runs = [RunRef(map=gone, bytes=500, digest=1, url=f"http://127.0.0.1:9/runs/1/{gone.stem}.run")]
+    reduce = setting.reduce_task(0)
+    setting.coordinator.grant(reduce)
+    assert isinstance(setting.coordinator.result(reduce.id), Fail)
+    task = setting.map_task(0, "a\n")
+    setting.coordinator.grant(task)
+    assert isinstance(setting.coordinator.result(task.id), Commit)
+    place = setting.coordinator.serve_urls["maker"].removeprefix("http://")
+    with closing(http.client.HTTPConnection(place, timeout=30)) as connection:
+        connection.request("GET", f"/runs/1/{task.id.stem}.run")
+        assert connection.getresponse().status == 401  # without a token, but answered
 
 
 def test_a_run_that_is_missing_on_the_volume_is_reported_with_its_map(setting: Setting) -> None:

@@ -111,7 +111,7 @@ def _decodes_into_a_type(call: ast.Call) -> bool:
         return bool(call.args) or any(keyword.arg == "type" for keyword in call.keywords)
     if re.fullmatch(r"msgspec\.(json|msgpack|yaml|toml)\.decode", name):
         return any(keyword.arg == "type" for keyword in call.keywords)
-    return name == "msgspec.convert"
+    return name == "msgspec.convert" or re.match(r"msgspec\.(json\.schema|inspect\.)", name) is not None
 
 
 def test_the_licence_lies_in_the_tree_and_is_the_one_the_package_declares() -> None:

@@ -85,8 +85,8 @@ def _end_with_any_thread(agent: Agent) -> None:
     show = threading.excepthook
 
     def show_and_end(died: threading.ExceptHookArgs) -> None:
-        show(died)
         agent.ask_to_end()
+        show(died)  # last: what it writes to may be full
 
     threading.excepthook = show_and_end
 

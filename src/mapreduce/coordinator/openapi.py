@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-import msgspec
-
+from mapreduce import typed
 from mapreduce.coordinator.auth import TOKEN_HEADER
 from mapreduce.coordinator.refusals import HTTP_STATUS, RefusalCode
 from mapreduce.coordinator.replies import SEQUENCE_HEADER
@@ -33,7 +32,7 @@ def openapi_document(routes: Iterable[AnyRoute]) -> Json:
     routes = tuple(routes)
     messages = [kind for route in routes for kind in (route.body, route.reply) if _is_message(kind)]
     kinds = list(dict.fromkeys([*messages, ErrorReply]))
-    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    schemas, components = typed.schema_components(kinds, ref_template=_REF)
     schema_of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, Json] = {}
     for route in routes:
@@ -106,7 +105,7 @@ def _operation_id(route: AnyRoute) -> str:
 
 def _parameters(route: AnyRoute) -> list[Json]:
     """Each field of the parameters' type, where it comes in the request."""
-    _, components = msgspec.json.schema_components([route.parameters], ref_template=_REF)
+    _, components = typed.schema_components([route.parameters], ref_template=_REF)
     schema = components[route.parameters.__name__]
     parameters = []
     for name, described in schema.get("properties", {}).items():

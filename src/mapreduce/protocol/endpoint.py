@@ -95,9 +95,10 @@ class FolderEndpoint:
 
     def target(self) -> Target:
         """The address in `endpoint.json`."""
-        if self._known is None:
-            self._known = self._read()
-        return self._known
+        known = self._known  # threads share this object, and one may forget it meanwhile
+        if known is None:
+            known = self._known = self._read()
+        return known
 
     def token(self, role: Role) -> str:
         """The token for `role` in the folder's `token` file."""

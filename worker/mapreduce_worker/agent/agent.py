@@ -247,6 +247,8 @@ class Agent:
     def _take_on(self, assignment: Assignment) -> None:
         prepared = self._preparer.prepare_now(assignment)
         if prepared is not None:
+            if prepared.job.is_peer:
+                self._server.start()
             self._ready.append(prepared)
         else:
             self._preparer.prepare(assignment)

@@ -6,6 +6,7 @@ thread and connection, so that neither user code nor a waiting `next` ever delay
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 import threading
@@ -34,9 +35,10 @@ _LONGEST_LOOK_S: Final = 1.0
 
 
 def say(text: str) -> None:
-    """One line to whoever looks after this process."""
-    sys.stderr.write(f"worker: {text}\n")
-    sys.stderr.flush()
+    """One line to whoever looks after this process, if it can be written."""
+    with contextlib.suppress(OSError, ValueError):  # a full disk, a closed pipe: no reason for a thread to end
+        sys.stderr.write(f"worker: {text}\n")
+        sys.stderr.flush()
 
 
 class SharedSession:

@@ -15,12 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from mapreduce.errors import MapReduceError
 from mapreduce.protocol.sessions import is_peer
 
 _PATH: Final = re.compile(r"/runs/([0-9]{1,17})/(map-[0-9]{5,9}\.e[0-9]{1,17}\.a[0-9]{1,5})\.run")
 _RANGE: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
-_STALL_S: Final = 60.0
+#: A caller that takes nothing for so long is given up.
+STALL_S: Final = 60.0
+#: A caller that asks for nothing for so long makes room for others; it may connect again.
+IDLE_S: Final = 5.0
 _MAX_CONNECTIONS: Final = 256
+_PAUSE_S: Final = 0.1
 
 
 class RunServer:
@@ -31,7 +36,7 @@ class RunServer:
     ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family, backlog=128)
-        self._folder, self._worker_secret = folder, worker_secret
+        self._folder, self._worker_secret, self._known_secret = folder, worker_secret, ""
         self.is_alive = is_alive
         self._has_started = False
         shown = f"[{host}]" if ":" in host else host
@@ -50,19 +55,20 @@ class RunServer:
     def _serve(self) -> None:
         room = threading.BoundedSemaphore(_MAX_CONNECTIONS)
         while True:
+            room.acquire()  # who comes beyond it waits in the listener's backlog: to be sent away reads as a lost run
             try:
                 connection, _ = self._listener.accept()
             except OSError:
-                return
-            if not room.acquire(blocking=False):
-                connection.close()
+                if self._listener.fileno() < 0:
+                    return
+                room.release()
+                time.sleep(_PAUSE_S)  # no descriptor is free just now
                 continue
             threading.Thread(target=self._answer, args=(connection, room), name="served", daemon=True).start()
 
     def _answer(self, connection: socket.socket, room: threading.BoundedSemaphore) -> None:
         from mapreduce_worker.agent.servehandler import RunHandler
 
-        connection.settimeout(_STALL_S)
         try:
             RunHandler(connection, self)
         except OSError:
@@ -74,7 +80,19 @@ class RunServer:
     def is_allowed(self, authorization: str) -> bool:
         """Whether the caller belongs to the same coordinator."""
         scheme, _, token = authorization.partition(" ")
-        return is_peer(token.strip(), self._worker_secret(), time.time()) and scheme.lower() == "bearer"
+        secret = self._secret()
+        return bool(secret) and is_peer(token.strip(), secret, time.time()) and scheme.lower() == "bearer"
+
+    def _secret(self) -> str:
+        """The secret that all workers of the coordinator share; while it is away the one that was good before.
+
+        Readers who know what to fetch go on meanwhile, and would take a refusal for a lost run.
+        """
+        try:
+            self._known_secret = self._worker_secret()
+        except MapReduceError:
+            return self._known_secret
+        return self._known_secret
 
     def open(self, path: str) -> BinaryIO | None:
         """The run that a request's path names, if it is here."""

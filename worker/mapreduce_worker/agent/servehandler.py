@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
-from mapreduce_worker.agent.serve import parse_range
+from mapreduce_worker.agent.serve import IDLE_S, STALL_S, parse_range
 
 if TYPE_CHECKING:
     from mapreduce_worker.agent.serve import RunServer
@@ -25,8 +25,14 @@ class RunHandler(BaseHTTPRequestHandler):
         self._runs = runs
         super().__init__(connection, ("", 0), None)  # type: ignore[arg-type]  # nothing here uses the server
 
+    def handle_one_request(self) -> None:
+        """The next request of this caller, if it comes soon."""
+        self.connection.settimeout(IDLE_S)
+        super().handle_one_request()
+
     def do_GET(self) -> None:
         """A run, or a range of it; or whether the agent is alive."""
+        self.connection.settimeout(STALL_S)
         if self.path == "/livez":
             self._answer(HTTPStatus.OK if self._runs.is_alive() else HTTPStatus.SERVICE_UNAVAILABLE)
             return
