@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce.api import Context
+from mapreduce.coordinator.statefiles import replace_file, sync_folder
 from mapreduce.dataplane.documents import download, is_url
 from mapreduce.dataplane.inputs import list_input
 from mapreduce.dataplane.maptask import run_map
@@ -159,7 +160,8 @@ class _InlineRun:
             "warnings": dict(sorted(self._warnings.items())),
             "parts": self._parts,
         }
-        (self._output / "_SUCCESS").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        sync_folder(self._output)  # the parts are synced themselves: the marker is never there without one of them
+        replace_file(self._output / "_SUCCESS", (json.dumps(content, indent=1) + "\n").encode())
 
 
 def as_raised(failure: TaskFailed) -> BaseException:

@@ -12,6 +12,7 @@ import gzip
 import io
 import json
 import math
+import os
 import sys
 import tempfile
 import urllib.request
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mapreduce.api import Context
+from mapreduce.coordinator.statefiles import replace_file, sync_folder
 from mapreduce.dataplane import keys, outputs, partitioning, values
 from mapreduce.dataplane.inputs import list_input
 from mapreduce.dataplane.splits import plan_inputs
@@ -229,18 +231,27 @@ def _total(members: list[Any], divisor: int) -> float:
 
 
 def _write(spec: JobSpec, parts: list[list[tuple[Any, Any]]], counters: dict[str, int], output: Path) -> None:
-    """One file for each part that has records, then the marker."""
+    """One file for each part that has records, then the marker: whole, and never there without one of the parts."""
     output.mkdir(parents=True, exist_ok=True)
     facts: dict[str, dict[str, int]] = {}
     for index, pairs in enumerate(parts):
         if pairs:
             name = spec.output.name_template.format(partition=index)
             lines = [outputs.format_record(key, value, spec.output.format) for key, value in pairs]
-            facts[name] = {"bytes": (output / name).write_bytes(b"".join(lines)), "records": len(lines)}
+            facts[name] = {"bytes": _write_durably(output / name, b"".join(lines)), "records": len(lines)}
     success = {
         "format": 1,
         "output": {"format": spec.output.format},
         "counters": dict(sorted(counters.items())),
         "parts": facts,
     }
-    (output / "_SUCCESS").write_text(json.dumps(success, indent=1) + "\n", encoding="utf-8")
+    sync_folder(output)
+    replace_file(output / "_SUCCESS", (json.dumps(success, indent=1) + "\n").encode())
+
+
+def _write_durably(path: Path, content: bytes) -> int:
+    with path.open("wb") as file:
+        size = file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return size

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.mrruns import WORD_COUNT, GatedJob, is_alive, mr, names_below, parts, until
+from tests.support.killing import until_quiet
+from tests.support.mrruns import DEADLINE_S, WORD_COUNT, GatedJob, is_alive, mr, names_below, parts, until
 
 TEXTS = {"a.txt": "the cat and the dog\n" * 50, "b.txt": "a dog, a cat\n\n" * 30, "c.txt": "é\u2028x the end"}
 
@@ -181,6 +184,38 @@ def test_a_failing_job_ends_with_cause_task_record_traceback_log_and_retry(work:
     assert "seen a dog, a cat" in mr("logs", "out", "--task", "map-0", cwd=work).stdout
     again = mr("run", "wc.py", "books/b.txt", "-o", "out", "--workers", "1", cwd=work)
     assert "the run before failed; starting from the beginning" in again.stderr
+
+
+#: `mr run` that is killed when it begins to wait for the end of its workers, its clean-up being far from done.
+KILLED_AT_ITS_END = """
+import os, runpy, signal, threading
+from mapreduce.coordinator.store import Store
+from mapreduce.local import hosting
+
+async def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Store.clean_up = lambda *_, **__: threading.Event().wait()
+hosting.wait_until_gone = killed
+runpy.run_module("mapreduce_cli", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(("value", "end"), [("1 // 0", "failed"), ("time.sleep(600)", "was cancelled")])
+def test_a_run_killed_after_the_end_of_its_job_and_before_its_own_leaves_the_folder_to_corrected_code(
+    work: Path, value: str, end: str
+) -> None:
+    (work / "bad.py").write_text(f"import time\ndef mapper(line):\n    yield line, {value}\n")
+    command = [sys.executable, "-c", KILLED_AT_ITS_END, "run", "bad.py", "books/b.txt", "-o", "out", "--workers", "1"]
+    with subprocess.Popen([*command, "--max-attempts", "1"], cwd=work, stderr=subprocess.DEVNULL) as killed:
+        if end == "was cancelled":
+            state = work / "out" / "_mapreduce"
+            cancel = ("cancel", "1", "--dir", state)  # its answer may come too late, or its job be none yet
+            until(lambda: killed.poll() is not None or not mr(*cancel, cwd=work, check=None).returncode, "a job")
+        assert killed.wait(DEADLINE_S) == -signal.SIGKILL
+    until_quiet(work)
+    again = mr("run", "wc.py", "books/b.txt", "-o", "out", "--workers", "1", cwd=work)
+    assert f"the run before {end}; starting from the beginning" in again.stderr
 
 
 def test_the_reference_run_fails_with_the_users_traceback_and_none_of_ours(work: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -186,6 +187,29 @@ def test_o1_o2_a_second_job_for_a_folder_that_is_taken_is_refused_and_harms_noth
         del sim.jobs[second]
         sim.finish()
         assert sim.job(first).phase is JobPhase.COMPLETE
+
+
+@pytest.mark.parametrize("content", [b"", b'{"parts": {"part-0', b"[]"])
+def test_a_job_that_may_replace_a_result_whose_success_cannot_be_read_fails_and_the_coordinator_goes_on(
+    tmp_path: Path, content: bytes
+) -> None:
+    with simulate(tmp_path) as sim:
+        sim.add_workers(2)
+        first = sim.run_job(SimJob(name="first"))
+        success = sim.jobs[first].output / "_SUCCESS"
+        success.write_bytes(content)
+        placed = same_folder(sim, "first", "second").place(sim.root)
+        output = msgspec.structs.replace(placed.request.spec.output, overwrite="Replace")
+        spec = msgspec.structs.replace(placed.request.spec, output=output)
+        request = msgspec.structs.replace(placed.request, spec=spec)
+        second = sim.submit_placed(dataclasses.replace(placed, request=request))
+        sim.run_until(lambda: sim.is_over(second), limit_s=60)
+        assert sim.job(second).reason == "OutputRefused"
+        assert "_SUCCESS cannot be read" in sim.job(second).message
+        assert success.read_bytes() == content
+        assert len(sim.coordinators) == 1
+        del sim.jobs[second]
+        sim.finish()
 
 
 def test_o2_two_coordinators_want_one_folder_and_exactly_one_gets_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,36 @@ def test_an_upload_goes_on_where_it_was_when_the_coordinator_died_in_it(tmp_path
         sim.restart_coordinator()
         sim.finish()
         assert sim.remade() == 0
+
+
+def test_the_folder_of_runs_that_a_power_cut_took_away_is_made_anew_for_replicas(tmp_path: Path) -> None:
+    with simulate(tmp_path, settings=SETTINGS) as sim:
+        sim.add_worker(task_s=1.0)
+        sim.add_worker(task_s=1.0)
+        number = sim.submit(PEER)
+        sim.run_until(lambda: sim.job(number).phase is JobPhase.MAPPING)
+        folder = sim.service.store.runs_folder(number)
+        sim.kill_coordinator()
+        folder.rmdir()
+        sim.restart_coordinator()
+        until_replicated(sim, number)
+        sim.finish()
+
+
+def test_the_folder_of_outputs_that_a_power_cut_took_away_is_made_anew_for_them(tmp_path: Path) -> None:
+    with simulate(tmp_path, settings=SETTINGS) as sim:
+        worker = sim.add_worker(task_s=5.0)
+        number = sim.submit(PEER)
+        sim.run_until(lambda: bool(sim.job(number).reduces.leases))
+        index, lease = next(iter(sim.job(number).reduces.leases.items()))
+        attempt = sim.job(number).reduces.attempt_id(index, lease)
+        attempts = sim.jobs[number].output / "_mapreduce" / "attempts"
+        shutil.rmtree(attempts)
+        sending = sim.service.put_output(worker.name, number, attempt.stem, 0, 9, b"x")
+        assert sim.network.server is not None
+        assert sim.loop.run_until_complete(sim.loop.task(sim.network.server.program, sending)).received == 1
+        assert [path.name for path in attempts.rglob("*.part")] == [f".{attempt.stem}.out.part"]
+        sim.finish()
 
 
 @pytest.mark.parametrize("is_cut", [True, False])

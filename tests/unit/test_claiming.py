@@ -9,11 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from mapreduce.coordinator.statefiles import FolderLock, replace_file
+from mapreduce.coordinator.store import Store
 from mapreduce.errors import OutputRefused
 from mapreduce.local.claiming import OutputClaim, look_into
 from mapreduce.local.paths import OutputPaths
-from mapreduce.model import Code, Input, JobSpec, Output
+from mapreduce.model import Code, Input, JobSpec, Output, Storage
 from mapreduce.ownerrecord import InputEntry, OwnerRecord, make_owner_record
+from mapreduce.protocol.messages import SubmitRequest
 
 OURS = ["_mapreduce", "_mapreduce/inputs.json", "_mapreduce/lock", "_mapreduce/owner.json"]
 INPUTS: list[InputEntry] = [("/books/a.txt", 100, 1)]
@@ -137,6 +140,100 @@ def test_what_a_run_killed_after_its_result_was_whole_left_behind_is_removed_by_
     owner = look_into(paths).owner
     assert owner is not None
     assert owner.end == "Complete"
+
+
+def dead(paths: OutputPaths, content: bytes = b'{"parts": {}}', **facts: Any) -> None:
+    """A run that was killed between its result and its clean-up."""
+    take(paths).release()
+    if facts:
+        replace_file(paths.owner, msgspec.json.encode(msgspec.structs.replace(record(), **facts)))
+    for name in ("jobs/1/runs/a.run", "scratch/x", "token"):
+        (paths.state / name).parent.mkdir(parents=True, exist_ok=True)
+        (paths.state / name).write_bytes(b"x")
+    paths.success.write_bytes(content)
+
+
+def test_a_run_killed_after_its_coordinator_had_noted_the_end_is_cleaned_up_after_too(tmp_path: Path) -> None:
+    paths = OutputPaths(tmp_path / "out")
+    dead(paths, end="Complete")
+    with pytest.raises(OutputRefused, match="--overwrite"):
+        take(paths)
+    assert {name for name in names(paths.state) if (paths.state / name).is_file()} == {
+        "inputs.json",
+        "lock",
+        "owner.json",
+    }
+
+
+def test_runs_that_were_to_stay_outlive_the_clean_up_after_a_killed_run(tmp_path: Path) -> None:
+    paths = OutputPaths(tmp_path / "out")
+    dead(paths, job=1)
+    spec = JobSpec(
+        code=Code(volume_path="wc.py"),
+        inputs=(Input(uri="books"),),
+        output=Output(uri="out"),
+        storage=Storage(retain_runs="Always"),
+    )
+    Store(paths.state).put_submission(1, SubmitRequest(name="wc", spec=spec, code="0" * 64))
+    with pytest.raises(OutputRefused, match="--overwrite"):
+        take(paths)
+    assert (paths.state / "jobs" / "1" / "runs" / "a.run").exists()
+    assert not paths.scratch.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"parts": {"part-0', b'{"parts": {"\xff": {}}}'])
+def test_a_result_that_cannot_be_read_is_not_noted_as_complete_and_keeps_what_could_make_it_again(
+    tmp_path: Path, content: bytes
+) -> None:
+    paths = OutputPaths(tmp_path / "out")
+    dead(paths, content)
+    before = names(paths.state)
+    with pytest.raises(OutputRefused, match="--overwrite"):
+        take(paths)
+    assert names(paths.state) == before
+    assert look_into(paths).owner == record()
+    take(paths, overwrite=True, code="two").release()
+    assert look_into(paths).owner == record("two")
+
+
+def test_a_record_that_another_run_wrote_meanwhile_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = OutputPaths(tmp_path / "out")
+    dead(paths)
+    try_acquire = FolderLock.try_acquire
+
+    def acquire_after_another(path: Path) -> FolderLock | None:
+        monkeypatch.undo()
+        take(paths, overwrite=True, code="two").release()  # and killed
+        return try_acquire(path)
+
+    monkeypatch.setattr(FolderLock, "try_acquire", acquire_after_another)
+    with pytest.raises(OutputRefused, match="--overwrite"):
+        take(paths)
+    assert look_into(paths).owner == record("two")
+
+
+def test_a_state_folder_with_nothing_but_what_a_killed_coordinator_and_pods_leave_is_taken(tmp_path: Path) -> None:
+    paths = OutputPaths(tmp_path / "out")
+    (paths.state / "work" / "pod-a").mkdir(parents=True)
+    (paths.state / "replaced.json").write_bytes(b'{"parts": {}}')
+    take(paths).release()
+    assert names(paths.folder) == OURS
+
+
+def test_of_a_result_that_a_coordinator_was_removing_only_what_it_lists_is_deleted(tmp_path: Path) -> None:
+    paths = OutputPaths(tmp_path / "out")
+    take(paths).release()
+    replace_file(paths.owner, msgspec.json.encode(msgspec.structs.replace(record(), end="Complete")))
+    (paths.state / "replaced.json").write_bytes(b'{"parts": {"part-00000": {}}}')
+    for name in ("part-00000", "part-00001"):
+        (paths.folder / name).write_bytes(b"x")
+    with pytest.raises(OutputRefused, match="part-00001 was not written by us"):
+        take(paths)
+    (paths.folder / "part-00001").rename(paths.folder / "mine.txt")
+    take(paths).release()
+    assert names(paths.folder) == [*OURS, "mine.txt"]
 
 
 class Killed(BaseException):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +12,7 @@ import pytest
 
 from mapreduce.coordinator.outputs import Claimant, claim_output, is_same_folder, note_end, owns_output, read_owner
 from mapreduce.errors import OutputRefused
-from mapreduce.model import Code, Input, JobSpec, Output
-
-
-def spec_for(folder: Path, *, replace: bool = False) -> JobSpec:
-    overwrite = Output(uri=str(folder), overwrite="Replace" if replace else "Refuse")
-    return JobSpec(code=Code(inline="-"), inputs=(Input(uri="in"),), output=overwrite)
-
-
-def claimant(job: int = 1, store: str = "ab") -> Claimant:
-    return Claimant(store, Path("/state"), job, f"job-{job}", "0" * 64)
-
-
-def owner(folder: Path) -> int:
-    record = read_owner(folder / "_mapreduce" / "owner.json")
-    assert record is not None
-    return record.job
-
-
-def finished(folder: Path) -> None:
-    """A folder with a finished result of ours, and a file of the user's."""
-    claim_output(spec_for(folder), claimant(1))
-    (folder / "part-00000").write_text("a\t1\n")
-    (folder / "part-00001").write_text("b\t1\n")
-    (folder / "_SUCCESS").write_bytes(msgspec.json.encode({"parts": {"part-00000": {}, "part-00001": {}}}))
-    (folder / "_mapreduce" / "log").mkdir()
-    (folder / "_mapreduce" / "log" / "segment").write_text("x")
-    note_end(spec_for(folder), claimant(1), "Complete")
+from tests.support.outputfolders import claimant, finished, owner, spec_for
 
 
 def test_a_new_or_empty_folder_is_claimed_and_the_claim_can_be_repeated(tmp_path: Path) -> None:
@@ -150,51 +123,6 @@ def test_replacing_removes_what_the_result_lists_and_nothing_else(tmp_path: Path
     claim_output(spec_for(tmp_path, replace=True), claimant(2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["_mapreduce", "notes.txt", "part-00001"]
     assert (tmp_path.parent / "outside").exists()
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def kill_at(monkeypatch: pytest.MonkeyPatch, position: int) -> None:
-    """Every change of a folder is a step; the N-th is not made any more."""
-    count = 0
-
-    def wrap(change: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == position + 1:
-                raise Killed
-            return change(*args, **kwargs)
-
-        return run
-
-    for name in ("mkdir", "hardlink_to", "unlink", "replace", "rmdir"):
-        monkeypatch.setattr(Path, name, wrap(getattr(Path, name)))
-    monkeypatch.setattr(os, "fsync", wrap(os.fsync))
-
-
-@pytest.mark.parametrize("is_replacing", [False, True])
-def test_a_claim_that_is_killed_at_any_step_is_made_by_the_next_try(tmp_path: Path, is_replacing: bool) -> None:
-    position, is_killed = 0, True
-    while is_killed:
-        folder = tmp_path / str(position)
-        if is_replacing:
-            finished(folder)
-        spec = spec_for(folder, replace=is_replacing)
-        is_killed = False
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            kill_at(monkeypatch, position)
-            try:
-                claim_output(spec, claimant(2))
-            except Killed:
-                is_killed = True
-        claim_output(spec, claimant(2))
-        assert owner(folder) == 2
-        assert [path.name for path in folder.iterdir()] == ["_mapreduce"]
-        position += 1
-    assert position > 5
 
 
 def test_of_two_claims_at_once_exactly_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,19 @@
 Two jobs on one folder: exactly one gets it, by exclusive creation of the record. `mr run` decides about its own folder
 before (resuming, overwriting: `mapreduce.local`); here a folder whose state folder is the coordinator's own is
 accepted.
+
+Taking a folder over from a job that has ended may be killed at any step, and then whoever comes next has to know the
+folder as ours. So it is never without an owner record:
+
+1. The record says that its job has ended; from here on nobody resumes it.
+2. `_SUCCESS` becomes `_mapreduce/replaced.json`, the list of what has to go (only where there is a result).
+3. The listed parts go, then all of `_mapreduce` but the record and the list.
+4. The new record takes the old one's place, by one rename.
+5. The list goes.
+
+Killed before 4: an ended job's folder, which the same job, another one that may replace, and `mr run` take over, going
+on with the list. Killed after it: the new job's, which removes the list when it claims again. So a list beside a record
+without an end is a left-over, and one beside a record with an end says that there is still something to remove.
 """
 
 from __future__ import annotations
@@ -10,7 +23,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,15 +31,22 @@ from typing import Any, Final
 import msgspec
 
 from mapreduce.coordinator.publish import SUCCESS_NAME
-from mapreduce.coordinator.statefiles import replace_file, sync_folder
+from mapreduce.coordinator.statefiles import LOCK_FILE, FolderLock, lock_holder, replace_file, sync_folder
 from mapreduce.coordinator.store import STATE_NAME, WORK_NAME
 from mapreduce.errors import OutputRefused
 from mapreduce.model import JobSpec
 from mapreduce.ownerrecord import OwnerRecord, make_owner_record
 from mapreduce.typed import from_json
 
+_OWNER_NAME: Final = "owner.json"
 #: The list of a result that is being removed, in our own folder.
 _REPLACED_NAME: Final = "replaced.json"
+
+
+class _Result(msgspec.Struct, frozen=True):
+    """What removing a result needs of its `_SUCCESS`."""
+
+    parts: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,40 +90,104 @@ def _claim(folder: Path, own: Path, spec: JobSpec, claimant: Claimant) -> None:
         state_folder=str(claimant.state_folder),
         job=claimant.job,
     )
-    known = read_owner(own / "owner.json")
+    known = read_owner(own / _OWNER_NAME)
+    has_success = (folder / SUCCESS_NAME).exists()
+    is_half_removed = (own / _REPLACED_NAME).exists() and _has_ended(own, known)
     if known is not None and _is_of(known, claimant):
         if not claimant.is_new:
+            for name in (_REPLACED_NAME, LOCK_FILE):  # a kill came just after the record was written
+                (own / name).unlink(missing_ok=True)
             return
-        if not (folder / SUCCESS_NAME).exists() and not (own / _REPLACED_NAME).exists():
-            _remove_entries(own, kept={"owner.json", WORK_NAME})
-            replace_file(own / "owner.json", _encode(record))
+        if not has_success and not is_half_removed:
+            _remove_entries(own, kept={_OWNER_NAME, WORK_NAME})
+            replace_file(own / _OWNER_NAME, _encode(record))
             return
     names = sorted(entry.name for entry in folder.iterdir())
-    if names == [STATE_NAME] and known is None and _is_unclaimed(own):
-        (own / _REPLACED_NAME).unlink(missing_ok=True)
-        names = []
-    elif names == [STATE_NAME] and known is not None and known.end:
-        _remove_entries(own, kept={WORK_NAME})  # a job of ours that ended without a result
-        names = []
-    has_result = (folder / SUCCESS_NAME).exists() or (own / _REPLACED_NAME).exists()
-    if names and (known is None or spec.output.overwrite != "Replace" or not has_result):
+    if not names or (names == [STATE_NAME] and known is None and _is_unclaimed(own)):
+        own.mkdir(exist_ok=True)
+        _create_record(folder, own, record, claimant)
+        (own / _REPLACED_NAME).unlink(missing_ok=True)  # an earlier release removed the record first
+        return
+    is_without_result = names == [STATE_NAME] and known is not None and known.end != ""
+    has_result = (has_success and known is not None) or is_half_removed
+    if not is_without_result and (spec.output.overwrite != "Replace" or not has_result):
         raise OutputRefused(
             str(folder),
             f"is not empty ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}).",
             "Choose another folder, or have a finished result of ours replaced (overwrite: Replace, --overwrite).",
         )
-    if names:
-        _remove_result(folder)
-    own.mkdir(exist_ok=True)
+    with _alone_in(folder, own):
+        _check_unchanged(folder, own, known)
+        if not is_without_result:
+            known = _remove_result(folder, own, known)
+        _remove_entries(own, kept={_OWNER_NAME, _REPLACED_NAME, WORK_NAME, LOCK_FILE})
+        if known is None:
+            _create_record(folder, own, record, claimant)
+        else:
+            _check_unchanged(folder, own, known)  # once more, for file systems without locks
+            replace_file(own / _OWNER_NAME, _encode(record))
+        (own / _REPLACED_NAME).unlink(missing_ok=True)
+        sync_folder(own)
+
+
+def _has_ended(own: Path, known: OwnerRecord | None) -> bool:
+    """The record's job has ended: whoever left the list beside it was still removing a result.
+
+    An earlier release removed the record before the list; a record that cannot be read may be anybody's.
+    """
+    return known.end != "" if known is not None else not (own / _OWNER_NAME).exists()
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path, own: Path) -> Iterator[None]:
+    """Nobody else takes the folder over meanwhile, and no `mr run` is in it: one that has ended may still clean up.
+
+    Raises OutputRefused when somebody is.
+    """
+    was_there = (own / LOCK_FILE).exists()
+    try:
+        lock = FolderLock.try_acquire(own / LOCK_FILE)
+    except OSError:  # a file system without locks, on which no `mr run` was either; or another user's lock
+        yield
+        return
+    if lock is None:
+        holder = lock_holder(own / LOCK_FILE)
+        by = f" (process {holder})" if holder else ""
+        raise OutputRefused(str(folder), f"another run is using it{by}.", "Wait for it, or choose another folder.")
+    try:
+        yield
+    except OutputRefused:  # then the folder is left as it was
+        lock.release(remove=not was_there)
+        raise
+    finally:
+        lock.release(remove=True)
+
+
+def _check_unchanged(folder: Path, own: Path, known: OwnerRecord | None) -> None:
+    """Raises OutputRefused when the folder is another job's by now; that its own job has noted its end is no matter."""
+    if _without_end(read_owner(own / _OWNER_NAME)) != _without_end(known):
+        raise _taken(folder)
+
+
+def _without_end(record: OwnerRecord | None) -> OwnerRecord | None:
+    return None if record is None else msgspec.structs.replace(record, end="")
+
+
+def _taken(folder: Path) -> OutputRefused:
+    return OutputRefused(str(folder), "another job has just taken it.", "Choose another folder.")
+
+
+def _create_record(folder: Path, own: Path, record: OwnerRecord, claimant: Claimant) -> None:
+    """The first record of a folder. Raises OutputRefused when there is one by now."""
     temporary = own / f".owner.json.{claimant.store_id}.{claimant.job}.tmp"
     try:
         with temporary.open("wb") as file:
             file.write(_encode(record))
             file.flush()
             os.fsync(file.fileno())
-        (own / "owner.json").hardlink_to(temporary)  # whole, or not at all; and only one job's
+        (own / _OWNER_NAME).hardlink_to(temporary)  # whole, or not at all; and only one job's
     except FileExistsError:
-        raise OutputRefused(str(folder), "another job has just taken it.", "Choose another folder.") from None
+        raise _taken(folder) from None
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(own)
@@ -118,9 +202,9 @@ def _is_unclaimed(own: Path) -> bool:
 
 def note_end(spec: JobSpec, claimant: Claimant, end: str) -> None:
     """Writes into the owner record how the job ended. Blocking; a folder that is not this job's is left alone."""
-    path = Path(spec.output.uri) / STATE_NAME / "owner.json"
+    path = Path(spec.output.uri) / STATE_NAME / _OWNER_NAME
     record = read_owner(path)
-    if record is None or not _is_of(record, claimant):
+    if record is None or not _is_of(record, claimant) or record.end == end:  # noted: it may be taken over by now
         return
     with contextlib.suppress(OSError):
         replace_file(path, _encode(msgspec.structs.replace(record, end=end)))
@@ -131,7 +215,7 @@ def owns_output(spec: JobSpec, claimant: Claimant) -> bool:
     own = Path(spec.output.uri) / STATE_NAME
     if is_same_folder(own, claimant.state_folder):
         return True
-    record = read_owner(own / "owner.json")
+    record = read_owner(own / _OWNER_NAME)
     return record is not None and _is_of(record, claimant)
 
 
@@ -145,10 +229,10 @@ def _is_of(record: OwnerRecord, claimant: Claimant) -> bool:
 
 
 def read_owner(path: Path) -> OwnerRecord | None:
-    """The owner record at `path`, or None."""
+    """The owner record at `path`, or None when there is none that can be read."""
     try:
         return from_json(path.read_bytes(), OwnerRecord)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError):  # msgspec.DecodeError, and UnicodeDecodeError for bytes that are no text
         return None
 
 
@@ -156,22 +240,37 @@ def _encode(record: OwnerRecord) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 
 
-def _remove_result(folder: Path) -> None:
-    """Removes a finished result of ours: what its `_SUCCESS` lists, then our own folder. Nothing else is touched.
+def _remove_result(folder: Path, own: Path, known: OwnerRecord | None) -> OwnerRecord | None:
+    """Removes the parts that a finished result's `_SUCCESS` lists, durably; the record, which says by now how it ended.
 
-    The list is set aside first and goes last, so that an interrupted removal can go on.
+    Raises OutputRefused, before anything was changed, when the list cannot be read.
     """
-    own = folder / STATE_NAME
-    replaced = own / _REPLACED_NAME
-    if (folder / SUCCESS_NAME).exists():
-        (folder / SUCCESS_NAME).replace(replaced)
-    success: Any = msgspec.json.decode(replaced.read_bytes())
-    for name in success.get("parts", {}):
-        if isinstance(name, str) and "/" not in name:
+    success, replaced = folder / SUCCESS_NAME, own / _REPLACED_NAME
+    is_whole = success.exists()
+    names = _listed_parts(folder, success if is_whole else replaced)
+    if known is not None and not known.end:
+        known = msgspec.structs.replace(known, end="Complete")
+        replace_file(own / _OWNER_NAME, _encode(known))
+    if is_whole:
+        success.replace(replaced)
+        sync_folder(own)  # a power cut that keeps the removal of a part keeps the list too
+        sync_folder(folder)
+    for name in names:
+        if "/" not in name:
             (folder / name).unlink(missing_ok=True)
-    _remove_entries(own, kept={"owner.json", _REPLACED_NAME, WORK_NAME})
-    (own / "owner.json").unlink(missing_ok=True)
-    replaced.unlink()
+    sync_folder(folder)
+    return known
+
+
+def _listed_parts(folder: Path, path: Path) -> Collection[str]:
+    try:
+        return from_json(path.read_bytes(), _Result).parts
+    except ValueError as error:  # msgspec.DecodeError, and UnicodeDecodeError for bytes that are no text
+        raise OutputRefused(
+            str(folder),
+            f"{path.relative_to(folder)} cannot be read ({error}), so nobody knows what belongs to the old result.",
+            "Delete that result by hand, or choose another folder.",
+        ) from None
 
 
 def _remove_entries(folder: Path, kept: Collection[str]) -> None:

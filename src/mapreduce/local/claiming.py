@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import msgspec
 
@@ -31,6 +31,11 @@ from mapreduce.local.success import read_success
 from mapreduce.ownerrecord import InputEntry, OwnerRecord
 from mapreduce.privatefolders import LINK_NAME, remove_private_folder
 from mapreduce.typed import from_json
+
+#: What a coordinator of other folders leaves in a state folder: the list of a result that it was removing when it was
+#: killed, and where pods write, which may be there before any job has the folder.
+_REPLACED_NAME: Final = "replaced.json"
+_WORK_NAME: Final = "work"
 
 
 def look_into(paths: OutputPaths) -> FolderView:
@@ -73,8 +78,9 @@ class OutputClaim:
         """Lock the folder, creating it if need be. Raises OutputRefused when it is not ours, finished, or in use."""
         view = look_into(paths)
         decide_foreign(view)
-        if view.is_complete and view.owner is not None and not view.owner.end and not view.owner.state_folder:
-            _end_for_the_dead(paths, view.owner)
+        if view.is_complete and _died_before_its_end(paths, view.owner):
+            with contextlib.suppress(OSError):  # whoever may not write there is refused all the same
+                _end_for_the_dead(paths)
         decide_finished(view, overwrite=overwrite)
         created: list[Path] = []
         try:
@@ -187,19 +193,41 @@ def remove_scratch(paths: OutputPaths) -> None:
     remove_tree(paths.scratch)
 
 
-def _end_for_the_dead(paths: OutputPaths, owner: OwnerRecord) -> None:
+def _died_before_its_end(paths: OutputPaths, owner: OwnerRecord | None) -> bool:
+    """An `mr run` wrote this record and has not cleaned up: it says how it ended, and then its token goes, last of all.
+
+    The record alone does not tell: the run's coordinator writes the end too, as soon as it knows it.
+    """
+    if owner is None or owner.state_folder:
+        return False
+    return not owner.end or (paths.state / TOKEN_FILE).exists()
+
+
+def _end_for_the_dead(paths: OutputPaths) -> None:
     """A run was killed after its result was whole and before it had cleaned up: do that in its place."""
     lock = FolderLock.try_acquire(paths.state / LOCK_FILE)
     if lock is None:
         return  # it lives, and does so itself
     try:
+        # Looked at once more: until now another run may have held the folder, and ended in order or begun anew.
+        owner, _ = _read_owner(paths.owner)
+        if owner is None or not _died_before_its_end(paths, owner) or read_success(paths.success) is None:
+            return
         remove_transient(paths)
-        for path in (paths.state / TOKEN_FILE, paths.state / ENDPOINT_FILE):
-            remove_tree(path)
-        remove_leftovers(paths, keep_runs=False)
+        remove_tree(paths.state / ENDPOINT_FILE)
+        remove_leftovers(paths, keep_runs=_keeps_runs(paths, owner))
         replace_file(paths.owner, _encode(msgspec.structs.replace(owner, end="Complete")))
+        remove_tree(paths.state / TOKEN_FILE)
     finally:
         lock.release()
+
+
+def _keeps_runs(paths: OutputPaths, owner: OwnerRecord) -> bool:
+    """Whether a finished job's runs were to stay: its submission says so, the owner record does not."""
+    from mapreduce.coordinator.store import Store  # brings much along, and is seldom needed here
+
+    submitted = Store(paths.state).submissions().get(owner.job)
+    return submitted is not None and submitted.spec.storage.retain_runs == "Always"
 
 
 def remove_tree(path: Path) -> None:
@@ -223,7 +251,7 @@ def _read_owner(path: Path) -> tuple[OwnerRecord | None, str]:
         return None, str(error.strerror)
     try:
         return from_json(content, OwnerRecord), ""
-    except msgspec.DecodeError as error:
+    except ValueError as error:  # msgspec.DecodeError, and UnicodeDecodeError for bytes that are no text
         return None, str(error)
 
 
@@ -232,14 +260,15 @@ def _state_entries(paths: OutputPaths) -> tuple[str, ...]:
         entries = sorted(entry for entry in paths.state.iterdir() if entry not in paths.transient)
     except OSError:
         return (STATE_NAME,)
-    return tuple(entry.name for entry in entries if entry.name != LOCK_FILE and not entry.name.endswith(".tmp"))
+    harmless = (LOCK_FILE, _REPLACED_NAME, _WORK_NAME)
+    return tuple(entry.name for entry in entries if entry.name not in harmless and not entry.name.endswith(".tmp"))
 
 
 def _own_parts(paths: OutputPaths, owner: OwnerRecord | None, entries: Sequence[str]) -> frozenset[str]:
     """Entries that a job of ours published: those `_SUCCESS` lists; before it is written, those named like parts."""
     if owner is None:
         return frozenset()
-    success = read_success(paths.success)
+    success = read_success(paths.success) or read_success(paths.state / _REPLACED_NAME)
     if success is not None:
         return frozenset(success.parts) & frozenset(entries)
     pattern = part_pattern(str(owner.spec.get("output.nameTemplate", "part-{partition:05d}")))

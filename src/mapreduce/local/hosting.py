@@ -27,6 +27,7 @@ from mapreduce.local.processes import Death, WorkerProcesses
 from mapreduce.local.sigterm import Interrupted
 from mapreduce.local.supervising import stop, supervise, wait_until_gone
 from mapreduce.local.watching import PhaseTimes, Watcher
+from mapreduce.ownerrecord import End
 from mapreduce.protocol.messages import FINAL_STATES, JobStatus, SubmitRequest
 from mapreduce.tracesending import TraceTarget
 
@@ -47,6 +48,8 @@ class Hosting:
     times: PhaseTimes
     on_submitted: Callable[[str, int], None]
     """Called, in a thread, with the store's id (hex) and the job's id, before the job runs on."""
+    on_ended_without_result: Callable[[End], None]
+    """Called, in a thread, as soon as the job is known to have ended without a result, before all clean-up."""
     has_page: bool = False
     """Whether the page is served, and its address told."""
     last_status: JobStatus | None = None
@@ -79,7 +82,12 @@ class Hosting:
         job = await self._find_or_submit(service)
         await asyncio.to_thread(self.on_submitted, service.store_id.hex(), job)
         service.close_when_idle()
-        return await self._wait(service, job, request)
+        status = await self._wait(service, job, request)
+        if status.state == "Failed" or status.state == "Cancelled":
+            # Waiting for workers and telling a collector may take long. Whoever is killed meanwhile has to leave a
+            # folder that another job may have: an end that nobody noted is work to be resumed.
+            await asyncio.to_thread(self.on_ended_without_result, status.state)
+        return status
 
     async def _forget_workers(self, service: Service) -> None:
         """Workers of an earlier run ended with it, or are about to: nobody need wait for their leases to run out."""

@@ -25,7 +25,7 @@ from mapreduce.local.quickstart import without_certificates
 from mapreduce.local.sigterm import raise_on_sigterm
 from mapreduce.local.watching import PhaseTimes, RunReport, SilentWatcher, Watcher
 from mapreduce.model import JobSpec
-from mapreduce.ownerrecord import OwnerRecord, make_owner_record
+from mapreduce.ownerrecord import End, OwnerRecord, make_owner_record
 from mapreduce.protocol.messages import JobStatus
 
 
@@ -159,6 +159,9 @@ class _LocalRun:
             records.append(msgspec.structs.replace(owner, store_id=store_id, job=number))
             claim.write_owner(records[-1])
 
+        def on_ended_without_result(end: End) -> None:
+            claim.write_owner(msgspec.structs.replace(records[-1], end=end))
+
         status = Hosting(
             job=job,
             state=self.paths.state,
@@ -167,6 +170,7 @@ class _LocalRun:
             watcher=self.watcher,
             times=self.times,
             on_submitted=on_submitted,
+            on_ended_without_result=on_ended_without_result,
             has_page=self.request.has_page,
         ).run()
         assert status.state in {"Complete", "Failed", "Cancelled"}

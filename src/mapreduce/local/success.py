@@ -44,5 +44,5 @@ def read_success(path: Path) -> Success | None:
     """The content of `_SUCCESS`, or None when there is none that can be read."""
     try:
         return from_json(path.read_bytes(), Success)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError):  # msgspec.DecodeError, and UnicodeDecodeError for bytes that are no text
         return None
