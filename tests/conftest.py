@@ -1,7 +1,8 @@
 """The order of the tiers in one test run, by cost: what fails fast runs first.
 
-`e2e` is the longest and waits more than it computes: it begins in two processes once what is pure has passed, and
-`integration` and `api` run beside it. A build of the cluster's parts in the background goes on while it waits for that.
+`e2e` is the longest and waits more than it computes: it begins in two processes once what is pure has passed. Beside
+it runs `api`, module by module, then `integration`, test by test, so that all processes end at about the same time. A
+build of the cluster's parts in the background goes on while they wait for it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.support import turns
 from tests.support.tree import ROOT
 
-TIERS: Final = ("unit", "property", "scenario", "e2e", "integration", "api")
+TIERS: Final = ("unit", "property", "scenario", "e2e", "api", "integration")
 IN_CLUSTER: Final = "tests/e2e/"
-IN_ONE_PROCESS: Final = ("tests/api/", "tests/integration/test_page_")
-"""Where these share one server, which some of them break on purpose, or a browser."""
+BY_MODULE: Final = "tests/api/"
+"""Each process has an API server of its own, and an operator that some tests break on purpose."""
+IN_ONE_PROCESS: Final = ("tests/integration/test_page_",)
+"""Where these share a browser."""
 
 
 class _ByPlace(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -32,6 +35,8 @@ class _ByPlace(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         if nodeid.startswith(IN_CLUSTER):
             module = nodeid.removeprefix(IN_CLUSTER).partition("::")[0]
             return f"{IN_CLUSTER} {turns.lane(module)}"
+        if nodeid.startswith(BY_MODULE):
+            return nodeid.partition("::")[0]
         return next((place for place in IN_ONE_PROCESS if nodeid.startswith(place)), nodeid)
 
 

@@ -83,9 +83,9 @@ def shown(text: str, root: str = POD_ROOT) -> str:
 def in_pod(spec: JobSpec, root: str = POD_ROOT) -> JobSpec:
     """The specification with paths of a pod in it. Raises InvalidJobSpec."""
     for field, uri in _uris(spec):
-        if field != "spec.output.uri" and (not uri or uri.startswith(("http://", "https://"))):
-            continue
         is_place = field.startswith("spec.inputs")
+        if is_place and (not uri or uri.startswith(("http://", "https://"))):
+            continue
         found = VolumeUri.parse(field, uri)
         if found is None:
             kinds = "pvc://CLAIM/PATH, configmap://NAME/PATH or http(s)://" if is_place else "pvc://CLAIM/PATH"

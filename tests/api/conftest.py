@@ -1,8 +1,7 @@
-"""One API server with our resource for the whole tier, and a namespace for each test.
+"""One API server with our resource for each process of the test run, and a namespace for each test.
 
-The tier's tests stay together in one process of the test run (tests/conftest.py), so that there is only one server.
-Without its programs they are skipped; where REQUIRE_CLUSTER is 1 the programs are built, which takes minutes, or waited
-for, when a build of them is under way.
+The tests of a module stay together in one process (tests/conftest.py). Without its programs they are skipped; where
+REQUIRE_CLUSTER is 1 the programs are built, which takes minutes, or waited for, when a build of them is under way.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Final
 
 import pytest
 import yaml
@@ -32,6 +32,14 @@ from tests.support.operatorfixtures import (  # noqa: F401 fixtures of the opera
 
 _SERVED_WITHIN_S = 30.0
 _numbers = itertools.count(1)
+
+
+#: Of these modules each takes as long as several others: they begin first.
+_LONGEST: Final = ("test_operator_faults.py", "test_operator_deletion.py", "test_operator_killed.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -15,7 +15,7 @@ from mapreduce.coordinator.statefiles import read_endpoint
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import CoordinatorClient, FolderEndpoint
 from mapreduce.protocol.endpoint import UrlEndpoint, read_token
-from tests.support.aftermath import Story, check_no_leftovers, check_result, check_run, committed_in
+from tests.support.aftermath import Story, check_no_leftovers, check_result, check_run, committed_in, until_cleaned_up
 from tests.support.killing import (
     Program,
     executors_of,
@@ -52,6 +52,7 @@ def complete(job: SteppedJob) -> Story:
     """Wait for the job's end, end everybody in order, and judge."""
     until(lambda: state_of(job) == "Complete", "the end of the job", job.story)
     story = check_result(job, job.root / "state")
+    until_cleaned_up(job.root / "state")
     for process in reversed(job.started):
         if process.poll() is None:
             process.terminate()

@@ -124,6 +124,11 @@ def check_result(job: SteppedJob, state_folder: Path, *, remade: int = 0) -> Sto
     return story
 
 
+def until_cleaned_up(state: Path) -> None:
+    """Waits until the coordinator, which lives, has removed the runs of its jobs: it does so behind their end."""
+    until(lambda: not list(state.glob("jobs/*/runs/*")), "the end of the clean-up", lambda: list(state.glob("jobs/*/*")))
+
+
 def check_no_leftovers(job: SteppedJob, *folders: Path) -> None:
     """No temporary file in these folders, nothing in the folder for temporary files."""
     left = [path for folder in folders for path in folder.rglob("*") if path.name.endswith(_TEMPORARY)]

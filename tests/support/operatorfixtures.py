@@ -47,9 +47,12 @@ def session_operator(
     plane: ControlPlane,
     proxy: ApiProxy,
     coordinators: StandIn,
+    api: KubeApi,
     operator_token: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[OperatorProcess]:
+    for left in api.list("mapreducejobs"):  # by tests of the resource itself: they would keep the operator busy
+        api.delete("mapreducejobs", left["metadata"]["namespace"], left["metadata"]["name"])
     folder = tmp_path_factory.mktemp("operator")
     kubeconfig = write_kubeconfig(proxy, plane, operator_token, folder / "kubeconfig")
     with operator_process(folder, kubeconfig, coordinators.url) as running:
