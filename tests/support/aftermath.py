@@ -126,7 +126,9 @@ def check_result(job: SteppedJob, state_folder: Path, *, remade: int = 0) -> Sto
 
 def until_cleaned_up(state: Path) -> None:
     """Waits until the coordinator, which lives, has removed the runs of its jobs: it does so behind their end."""
-    until(lambda: not list(state.glob("jobs/*/runs/*")), "the end of the clean-up", lambda: list(state.glob("jobs/*/*")))
+    until(
+        lambda: not list(state.glob("jobs/*/runs/*")), "the end of the clean-up", lambda: list(state.glob("jobs/*/*"))
+    )
 
 
 def check_no_leftovers(job: SteppedJob, *folders: Path) -> None:
