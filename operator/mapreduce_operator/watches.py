@@ -70,6 +70,7 @@ class Children(Generic[F]):
         """List and watch until cancelled."""
         pause_s = _FIRST_PAUSE_S
         while True:
+            began_s = time.monotonic()
             try:
                 if not self._version:
                     await self._list(cluster)
@@ -77,9 +78,14 @@ class Children(Generic[F]):
                 async for change in cluster.watch(self.kind, self.namespace, UID_LABEL, self._version, seconds):
                     self.alive_s = time.monotonic()
                     self._apply(change)
+                    pause_s = _FIRST_PAUSE_S
                 self.alive_s = time.monotonic()
                 pause_s = _FIRST_PAUSE_S
             except ApiError as error:
+                if (
+                    time.monotonic() - began_s > _LONGEST_PAUSE_S
+                ):  # it worked, if in silence: a proxy may end all of them
+                    pause_s = _FIRST_PAUSE_S
                 if error.status == _EXPIRED:
                     is_first, self._version = bool(self._version), ""
                     if is_first and pause_s == _FIRST_PAUSE_S:

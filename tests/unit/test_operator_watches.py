@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -152,6 +153,45 @@ def test_a_watch_that_breaks_is_begun_again(error: ApiError) -> None:
         assert failures == 3
 
     asyncio.run(story())
+
+
+def test_a_watch_that_worked_before_it_broke_is_begun_again_as_soon_as_the_first_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A proxy that ends every watch after a while must not make the operator deaf for longer and longer."""
+    caplog.set_level(logging.INFO, logger=watches.logger.name)
+
+    def pauses() -> list[float]:
+        return [record.args[2] for record in caplog.records if isinstance(record.args, tuple)]  # type: ignore[misc]
+
+    async def story() -> None:
+        cluster = MemoryCluster()
+        async with _watching(cluster) as seen:
+            for number in range(6):
+                cluster.put(_pod(f"pod-{number}"))
+                await seen.until(lambda count=number + 1: len(seen.names()) == count)  # type: ignore[misc]
+                cluster.changes.put_nowait({"type": "ERROR", "object": {"code": 500}})
+                await seen.until(lambda count=number + 1: len(pauses()) == count)  # type: ignore[misc]
+
+    asyncio.run(story())
+    assert pauses() == [watches._FIRST_PAUSE_S] * 6
+
+
+def test_a_watch_that_was_silent_for_long_before_it_broke_is_begun_again_soon(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watches, "_LONGEST_PAUSE_S", 0.0)  # any time is long
+    caplog.set_level(logging.INFO, logger=watches.logger.name)
+
+    async def story() -> None:
+        cluster = MemoryCluster()
+        async with _watching(cluster) as seen:
+            for number in range(4):
+                cluster.changes.put_nowait({"type": "ERROR", "object": {"code": 500}})
+                await seen.until(lambda count=number + 1: len(caplog.records) == count)  # type: ignore[misc]
+
+    asyncio.run(story())
+    assert [record.args[2] for record in caplog.records if isinstance(record.args, tuple)] == [0.001] * 4
 
 
 def test_a_bookmark_is_a_sign_of_life() -> None:
