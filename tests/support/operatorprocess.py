@@ -51,6 +51,14 @@ class OperatorProcess:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def has_lost_its_lease(self) -> bool:
+        """Whether it ended because it could not renew its Lease in time: a machine that stood still does that to it."""
+        if self.is_running:
+            return False
+        said = self.said
+        return said.rfind("The Lease is lost") > said.rfind("Waiting for the Lease")
+
     def start(self) -> None:
         """Starts it; waits for nothing."""
         assert not self.is_running

@@ -81,8 +81,9 @@ class Stage:
 
     def sync(self) -> None:
         """One round of the cluster; a coordinator answers as long as its pod is ready."""
-        if self.revives_operator and not self.operator.is_running:
-            self.operator.start()
+        is_short_of_time = self.needs_operator and self.operator.has_lost_its_lease
+        if not self.operator.is_running and (self.revives_operator or is_short_of_time):
+            self.operator.start()  # as its Deployment does
         self.cluster.sync()
         ready = {pod["metadata"]["name"] for pod in self.cluster.pods() if is_ready(pod)}
         for job in self.jobs:
