@@ -120,3 +120,9 @@ def test_what_only_clusters_have_is_refused_with_what_to_do(spec: JobSpec, told:
 def test_no_path_leads_out_of_a_folder_that_stands_for_a_claim() -> None:
     with pytest.raises(InvalidJobSpec):
         local_path("spec.inputs[0].uri", "pvc://books/../../etc/passwd", {"books": Path("/data")})
+
+
+@pytest.mark.parametrize("place", ["https://h/job.py", "https:///a", "http://h/job.py"])
+def test_code_on_a_web_server_is_refused_in_a_pod_as_the_api_server_does(place: str) -> None:
+    with pytest.raises(InvalidJobSpec, match=r"code\.volumePath.*Write pvc://CLAIM/PATH"):
+        in_pod(spec_of("https://h/x", code=Code(volume_path=place)))
