@@ -82,9 +82,7 @@ class Children(Generic[F]):
                 self.alive_s = time.monotonic()
                 pause_s = _FIRST_PAUSE_S
             except ApiError as error:
-                if (
-                    time.monotonic() - began_s > _LONGEST_PAUSE_S
-                ):  # it worked, if in silence: a proxy may end all of them
+                if time.monotonic() - began_s > _LONGEST_PAUSE_S:  # it worked, in silence: a proxy may end them all
                     pause_s = _FIRST_PAUSE_S
                 if error.status == _EXPIRED:
                     is_first, self._version = bool(self._version), ""

@@ -95,7 +95,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, position: int) -> None:
 
         return run
 
-    for name in ("fsync", "link", "mkdir", "rename", "replace", "rmdir", "unlink"):
+    for name in ("fsync", "link", "mkdir", "rename", "replace", "rmdir", "unlink", "write"):
         monkeypatch.setattr(os, name, wrap(getattr(os, name)))
     release, iterdir = FolderLock.release, Path.iterdir
     monkeypatch.setattr(

@@ -1,8 +1,7 @@
 """Taking output folders, on a real file system."""
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mapreduce.local.paths import OutputPaths
 from mapreduce.model import Code, Input, JobSpec, Output, Storage
 from mapreduce.ownerrecord import InputEntry, OwnerRecord, make_owner_record
 from mapreduce.protocol.messages import SubmitRequest
+from tests.support.outputfolders import Killed, kill_at
 
 OURS = ["_mapreduce", "_mapreduce/inputs.json", "_mapreduce/lock", "_mapreduce/owner.json"]
 INPUTS: list[InputEntry] = [("/books/a.txt", 100, 1)]
@@ -236,34 +236,6 @@ def test_of_a_result_that_a_coordinator_was_removing_only_what_it_lists_is_delet
     assert names(paths.folder) == [*OURS, "mine.txt"]
 
 
-class Killed(BaseException):
-    """The process is gone: nothing it would clean up is cleaned up."""
-
-
-@contextmanager
-def killed_before_change(number: int) -> Iterator[None]:
-    """No change to the file system is made from the given one on, as if the process had been killed there."""
-    left = number
-    originals: dict[str, Callable[..., Any]] = {
-        name: getattr(os, name) for name in ("fsync", "mkdir", "rename", "replace", "rmdir", "unlink", "write")
-    }
-
-    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Killed
-            return original(*arguments, **options)
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name, original in originals.items():
-            patch.setattr(os, name, counted(original))
-        yield
-
-
 def unfinished(paths: OutputPaths) -> None:
     """A job with committed work and a first part."""
     take(paths).release()
@@ -312,7 +284,8 @@ def taken_and_killed(tmp_path: Path, before: Callable[[OutputPaths], None]) -> I
         before(paths)
         claim = OutputClaim.acquire(paths, overwrite=True)
         is_killed = True
-        with suppress(Killed), killed_before_change(number):
+        with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+            kill_at(patch, number)
             claim.settle(record("two"), INPUTS, name_template="part-{partition:05d}", overwrite=True, restart=True)
             is_killed = False
         claim.release()

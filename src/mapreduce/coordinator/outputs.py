@@ -31,16 +31,22 @@ from typing import Any, Final
 import msgspec
 
 from mapreduce.coordinator.publish import SUCCESS_NAME
-from mapreduce.coordinator.statefiles import LOCK_FILE, FolderLock, lock_holder, replace_file, sync_folder
-from mapreduce.coordinator.store import STATE_NAME, WORK_NAME
+from mapreduce.coordinator.statefiles import (
+    LOCK_FILE,
+    REPLACED_FILE,
+    WORK_FOLDER,
+    FolderLock,
+    output_in_use,
+    replace_file,
+    sync_folder,
+)
+from mapreduce.coordinator.store import STATE_NAME
 from mapreduce.errors import OutputRefused
 from mapreduce.model import JobSpec
 from mapreduce.ownerrecord import OwnerRecord, make_owner_record
 from mapreduce.typed import from_json
 
 _OWNER_NAME: Final = "owner.json"
-#: The list of a result that is being removed, in our own folder.
-_REPLACED_NAME: Final = "replaced.json"
 
 
 class _Result(msgspec.Struct, frozen=True):
@@ -92,21 +98,21 @@ def _claim(folder: Path, own: Path, spec: JobSpec, claimant: Claimant) -> None:
     )
     known = read_owner(own / _OWNER_NAME)
     has_success = (folder / SUCCESS_NAME).exists()
-    is_half_removed = (own / _REPLACED_NAME).exists() and _has_ended(own, known)
+    is_half_removed = (own / REPLACED_FILE).exists() and _has_ended(own, known)
     if known is not None and _is_of(known, claimant):
         if not claimant.is_new:
-            for name in (_REPLACED_NAME, LOCK_FILE):  # a kill came just after the record was written
+            for name in (REPLACED_FILE, LOCK_FILE):  # a kill came just after the record was written
                 (own / name).unlink(missing_ok=True)
             return
         if not has_success and not is_half_removed:
-            _remove_entries(own, kept={_OWNER_NAME, WORK_NAME})
+            _remove_entries(own, kept={_OWNER_NAME, WORK_FOLDER})
             replace_file(own / _OWNER_NAME, _encode(record))
             return
     names = sorted(entry.name for entry in folder.iterdir())
     if not names or (names == [STATE_NAME] and known is None and _is_unclaimed(own)):
         own.mkdir(exist_ok=True)
         _create_record(folder, own, record, claimant)
-        (own / _REPLACED_NAME).unlink(missing_ok=True)  # an earlier release removed the record first
+        (own / REPLACED_FILE).unlink(missing_ok=True)  # an earlier release removed the record first
         return
     is_without_result = names == [STATE_NAME] and known is not None and known.end != ""
     has_result = (has_success and known is not None) or is_half_removed
@@ -120,13 +126,13 @@ def _claim(folder: Path, own: Path, spec: JobSpec, claimant: Claimant) -> None:
         _check_unchanged(folder, own, known)
         if not is_without_result:
             known = _remove_result(folder, own, known)
-        _remove_entries(own, kept={_OWNER_NAME, _REPLACED_NAME, WORK_NAME, LOCK_FILE})
+        _remove_entries(own, kept={_OWNER_NAME, REPLACED_FILE, WORK_FOLDER, LOCK_FILE})
         if known is None:
             _create_record(folder, own, record, claimant)
         else:
             _check_unchanged(folder, own, known)  # once more, for file systems without locks
             replace_file(own / _OWNER_NAME, _encode(record))
-        (own / _REPLACED_NAME).unlink(missing_ok=True)
+        (own / REPLACED_FILE).unlink(missing_ok=True)
         sync_folder(own)
 
 
@@ -151,9 +157,7 @@ def _alone_in(folder: Path, own: Path) -> Iterator[None]:
         yield
         return
     if lock is None:
-        holder = lock_holder(own / LOCK_FILE)
-        by = f" (process {holder})" if holder else ""
-        raise OutputRefused(str(folder), f"another run is using it{by}.", "Wait for it, or choose another folder.")
+        raise output_in_use(folder, own / LOCK_FILE)
     try:
         yield
     except OutputRefused:  # then the folder is left as it was
@@ -196,7 +200,7 @@ def _create_record(folder: Path, own: Path, record: OwnerRecord, claimant: Claim
 
 def _is_unclaimed(own: Path) -> bool:
     """Nothing is there but what an interrupted removal leaves, or a claim that was interrupted or is being made now."""
-    harmless = {_REPLACED_NAME, WORK_NAME}
+    harmless = {REPLACED_FILE, WORK_FOLDER}
     return all(it.name in harmless or it.name.startswith(".owner.json.") for it in own.iterdir())
 
 
@@ -245,7 +249,7 @@ def _remove_result(folder: Path, own: Path, known: OwnerRecord | None) -> OwnerR
 
     Raises OutputRefused, before anything was changed, when the list cannot be read.
     """
-    success, replaced = folder / SUCCESS_NAME, own / _REPLACED_NAME
+    success, replaced = folder / SUCCESS_NAME, own / REPLACED_FILE
     is_whole = success.exists()
     names = _listed_parts(folder, success if is_whole else replaced)
     if known is not None and not known.end:

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 import msgspec
 
+from mapreduce.errors import OutputRefused
 from mapreduce.typed import from_json
 
 LOG_FOLDER: Final = "log"
@@ -23,6 +24,11 @@ JOBS_FOLDER: Final = "jobs"
 TOKEN_FILE: Final = "token"  # noqa: S105 - a file's name
 ENDPOINT_FILE: Final = "endpoint.json"
 LOCK_FILE: Final = "lock"
+#: In the state folder of an output: the list of an earlier result that is being removed.
+REPLACED_FILE: Final = "replaced.json"
+#: Where executors in containers of their own write, below the runs' folder and below an output's own one; mounted
+#: there, possibly before anything else is there.
+WORK_FOLDER: Final = "work"
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +127,13 @@ def lock_holder(path: Path) -> int | None:
         return int(path.read_text("ascii").strip())
     except (OSError, ValueError):
         return None
+
+
+def output_in_use(output: Path, lock: Path) -> OutputRefused:
+    """The refusal of an output folder whose lock somebody else holds."""
+    holder = lock_holder(lock)
+    by = f" (process {holder})" if holder else ""
+    return OutputRefused(str(output), f"another run is using it{by}.", "Wait for it, or choose another folder.")
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from mapreduce.coordinator.plans import Plan, digest
-from mapreduce.coordinator.statefiles import CODE_FOLDER, JOBS_FOLDER, replace_file, temporary_prefix
+from mapreduce.coordinator.statefiles import CODE_FOLDER, JOBS_FOLDER, WORK_FOLDER, replace_file, temporary_prefix
 from mapreduce.coordinator.uploads import PART_SUFFIX
 from mapreduce.errors import StorageFailed
 from mapreduce.model import JobSpec
@@ -25,9 +25,6 @@ from mapreduce.protocol.messages import SubmitRequest
 from mapreduce.typed import from_json
 
 STATE_NAME: Final = "_mapreduce"
-#: Where executors in containers of their own write, below the runs' folder and below an output's own one; mounted
-#: there, possibly before anything else is there.
-WORK_NAME: Final = "work"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _STEM: Final = re.compile(r"(map|reduce)-\d{5,9}\.e\d{1,16}\.a\d{1,5}")
 _TASK: Final = re.compile(r"(map|reduce)-(\d{1,9})")
@@ -187,11 +184,11 @@ class Store:
             shutil.rmtree(self.inline_folder(job), ignore_errors=True)
         shutil.rmtree(self.trace_folder(job), ignore_errors=True)
         if self.runs is not None:
-            shutil.rmtree(self.runs / WORK_NAME, ignore_errors=True)
+            shutil.rmtree(self.runs / WORK_FOLDER, ignore_errors=True)
         if not owns_output:
             return
         output = Path(spec.output.uri)
-        shutil.rmtree(output / STATE_NAME / WORK_NAME, ignore_errors=True)
+        shutil.rmtree(output / STATE_NAME / WORK_FOLDER, ignore_errors=True)
         _remove_temporaries(output / STATE_NAME, _OWN_FILES)
         _remove_temporaries(output, _OUTPUT_FILES)
         attempts = self.attempts_folder(spec, job)

@@ -18,9 +18,11 @@ import msgspec
 from mapreduce.coordinator.statefiles import (
     ENDPOINT_FILE,
     LOCK_FILE,
+    REPLACED_FILE,
     TOKEN_FILE,
+    WORK_FOLDER,
     FolderLock,
-    lock_holder,
+    output_in_use,
     replace_file,
     sync_folder,
 )
@@ -32,10 +34,8 @@ from mapreduce.ownerrecord import InputEntry, OwnerRecord
 from mapreduce.privatefolders import LINK_NAME, remove_private_folder
 from mapreduce.typed import from_json
 
-#: What a coordinator of other folders leaves in a state folder: the list of a result that it was removing when it was
-#: killed, and where pods write, which may be there before any job has the folder.
-_REPLACED_NAME: Final = "replaced.json"
-_WORK_NAME: Final = "work"
+#: Not a sign of anybody's work in a state folder: its lock, and what a coordinator of other folders may leave there.
+_HARMLESS: Final = (LOCK_FILE, REPLACED_FILE, WORK_FOLDER)
 
 
 def look_into(paths: OutputPaths) -> FolderView:
@@ -90,10 +90,7 @@ class OutputClaim:
             _remove_folders(created)
             raise OutputRefused(str(paths.folder), f"cannot be written ({error.strerror}).") from None
         if lock is None:
-            holder = lock_holder(paths.state / LOCK_FILE)
-            by = f" (process {holder})" if holder else ""
-            problem = f"another run is using it{by}."
-            raise OutputRefused(str(paths.folder), problem, "Wait for it, or choose another folder.")
+            raise output_in_use(paths.folder, paths.state / LOCK_FILE)
         return cls(paths, lock, created)
 
     def settle(
@@ -260,15 +257,14 @@ def _state_entries(paths: OutputPaths) -> tuple[str, ...]:
         entries = sorted(entry for entry in paths.state.iterdir() if entry not in paths.transient)
     except OSError:
         return (STATE_NAME,)
-    harmless = (LOCK_FILE, _REPLACED_NAME, _WORK_NAME)
-    return tuple(entry.name for entry in entries if entry.name not in harmless and not entry.name.endswith(".tmp"))
+    return tuple(entry.name for entry in entries if entry.name not in _HARMLESS and not entry.name.endswith(".tmp"))
 
 
 def _own_parts(paths: OutputPaths, owner: OwnerRecord | None, entries: Sequence[str]) -> frozenset[str]:
     """Entries that a job of ours published: those `_SUCCESS` lists; before it is written, those named like parts."""
     if owner is None:
         return frozenset()
-    success = read_success(paths.success) or read_success(paths.state / _REPLACED_NAME)
+    success = read_success(paths.success) or read_success(paths.state / REPLACED_FILE)
     if success is not None:
         return frozenset(success.parts) & frozenset(entries)
     pattern = part_pattern(str(owner.spec.get("output.nameTemplate", "part-{partition:05d}")))

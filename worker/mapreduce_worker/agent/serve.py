@@ -7,6 +7,7 @@ matched against the one form that they have, never joined into paths as they com
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import threading
@@ -88,10 +89,8 @@ class RunServer:
 
         Readers who know what to fetch go on meanwhile, and would take a refusal for a lost run.
         """
-        try:
+        with contextlib.suppress(MapReduceError):
             self._known_secret = self._worker_secret()
-        except MapReduceError:
-            return self._known_secret
         return self._known_secret
 
     def open(self, path: str) -> BinaryIO | None:
