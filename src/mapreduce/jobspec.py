@@ -22,6 +22,7 @@ from mapreduce.model import (
     Output,
     OutputFormat,
     Shuffle,
+    Speculation,
     Storage,
     Volume,
     Workers,
@@ -90,6 +91,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retain_runs: Literal["Never", "OnFailure", "Always"] | None = None
     max_attempts: int | None = None
     max_lost_attempts: int | None = None
+    speculation: Speculation | None = None
     lease_seconds: int | None = None
     task_timeout_seconds: int | None = None
 
@@ -144,6 +146,7 @@ def build_spec(
             for field, default in (
                 ("max_attempts", 4),
                 ("max_lost_attempts", 8),
+                ("speculation", "Never"),
                 ("lease_seconds", 30),
                 ("task_timeout_seconds", 3_600),
             )

@@ -30,6 +30,7 @@ InputFormat = Literal["lines", "files", "jsonl", "csv"]
 Encoding = Literal["utf-8", "bytes"]
 OutputFormat = Literal["text", "jsonl"]
 Shuffle = Literal["Shared", "Peer"]
+Speculation = Literal["Never", "Stragglers"]
 
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
 FunctionName = Annotated[str, Meta(min_length=1, max_length=253)]
@@ -281,6 +282,13 @@ class JobSpec(_Spec, frozen=True):
         int,
         Meta(ge=1, le=1_000, description="Attempts of a task whose worker may vanish before the task is suspected."),
     ] = 8
+    speculation: Annotated[
+        Speculation,
+        Meta(
+            description="Whether idle slots run a second attempt of tasks that take far longer than the others; the "
+            "first to finish counts. The job's code may then run twice at once for one task."
+        ),
+    ] = "Never"
     lease_seconds: Annotated[int, Meta(ge=1, le=86_400, description="Silence after which a worker counts as lost.")] = (
         30
     )

@@ -138,6 +138,11 @@ _JOB_OPTIONS: Final = (
         help="Run time after which an attempt counts as hanging.  [1h]",
     ),
     click.option(
+        "--speculation",
+        type=click.Choice(["Never", "Stragglers"]),
+        help="Whether idle slots run a second attempt of tasks that take far longer than the others.  [Never]",
+    ),
+    click.option(
         "--shuffle",
         type=click.Choice(["Shared", "Peer"]),
         help="Runs lie in a shared folder, or each worker serves its own.  [Shared]",
@@ -275,6 +280,7 @@ _NOT_FOR_CHECKING: Final = frozenset(
         "max_attempts",
         "lease_seconds",
         "task_timeout_seconds",
+        "speculation",
         "shuffle",
         "overwrite",
     }
@@ -296,6 +302,7 @@ _OVERRIDES: Final = (
     "max_attempts",
     "lease_seconds",
     "task_timeout_seconds",
+    "speculation",
     "shuffle",
     "overwrite",
 )

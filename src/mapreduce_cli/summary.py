@@ -49,6 +49,9 @@ def describe_done(
         lines.append("  time     " + ", ".join(f"{name} {spent_s:.2f} s" for name, spent_s in shown.items()))
     if status.maps_remade:
         lines.append(f"  remade   {plural(status.maps_remade, 'map')} whose output was lost or went with its worker")
+    backups = status.maps.backups + status.reduces.backups
+    if backups:
+        lines.append(f"  backups  {plural(backups, 'attempt')} beside tasks that took far longer than the others")
     failed = status.maps.attempts_failed + status.reduces.attempts_failed
     if failed:
         lines.append(f"  retried  {plural(failed, 'failed attempt')}; `mr logs {shlex.quote(output)}` shows them")

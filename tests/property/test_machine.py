@@ -43,12 +43,20 @@ class MachineUnderStress(RuleBasedStateMachine):
         max_attempts=st.integers(1, 4),
         max_lost=st.integers(1, 4),
         shuffle=st.sampled_from(["Shared", "Peer"]),
+        speculation=st.sampled_from(["Never", "Stragglers"]),
     )
-    def a_job_is_submitted(self, maps: int, partitions: int, max_attempts: int, max_lost: int, shuffle: Any) -> None:
+    def a_job_is_submitted(
+        self, maps: int, partitions: int, max_attempts: int, max_lost: int, shuffle: Any, speculation: Any
+    ) -> None:
         if len(self.bench.state.jobs) > 6:
             return
         spec = make_spec(
-            reducers=partitions, lease_s=10, max_attempts=max_attempts, max_lost_attempts=max_lost, shuffle=shuffle
+            reducers=partitions,
+            lease_s=10,
+            max_attempts=max_attempts,
+            max_lost_attempts=max_lost,
+            shuffle=shuffle,
+            speculation=speculation,
         )
         self.bench.begin_job(maps, partitions, spec)
 
@@ -85,6 +93,25 @@ class MachineUnderStress(RuleBasedStateMachine):
             for task in reply.tasks:
                 output = output_of(task.id, counters={"n": 1})
                 self._report(worker, m.Commit(id=task.id, output=output, run_s=0.2), is_repeated=False)
+
+    @rule(target=attempts, slow=WORKERS, fast=WORKERS, seconds=st.integers(1, 5))
+    def one_worker_is_slow(self, slow: str, fast: str, seconds: int) -> Any:
+        """The other works off what else there is and takes what it then gets: where asked for, a backup attempt."""
+        if slow == fast:
+            return multiple()
+        if self.bench.state.current_job is None and len(self.bench.state.jobs) <= 6:
+            self.bench.begin_job(4, 2, make_spec(reducers=2, lease_s=10, speculation="Stragglers"))
+        for worker in (slow, fast):
+            if worker not in self.bench.state.workers:
+                self.bench.register(worker, serve_url=f"http://{worker}")
+        self.bench.try_next(slow)
+        self.a_worker_works_well(fast, 6)
+        for _ in range(seconds):
+            for known in list(self.bench.state.workers.values()):
+                self.bench.heartbeat(known.name, running=sorted(known.leases, key=str))
+            self.bench.pass_time(1)
+        self.bench.try_next(fast)
+        return multiple(*(held for it in self.bench.state.workers.values() for held in sorted(it.leases, key=str)))
 
     @rule(worker=WORKERS, attempt=attempts, is_other=st.booleans(), is_repeated=st.booleans())
     def a_worker_commits(self, worker: str, attempt: m.AttemptId, is_other: bool, is_repeated: bool) -> None:

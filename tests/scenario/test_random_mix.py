@@ -130,6 +130,7 @@ def some_jobs(random: Random) -> list[SimJob]:
             max_attempts=10,
             max_lost_attempts=200,
             lease_s=random.choice([3, 5, 8]),
+            speculation=random.choice(["Never", "Stragglers"]),
         )
         for number in range(random.choice([1, 1, 2]))
     ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mapreduce.model import Code, Input, JobSpec, Output, Shuffle, Storage
+from mapreduce.model import Code, Input, JobSpec, Output, Shuffle, Speculation, Storage
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling import events, invariants, records, snapshot
 from mapreduce.scheduling.evolve import evolve
@@ -28,6 +28,7 @@ def make_spec(
     max_attempts: int = 4,
     max_lost_attempts: int = 8,
     shuffle: Shuffle = "Shared",
+    speculation: Speculation = "Never",
 ) -> JobSpec:
     """A job's specification; the machine never looks at its files."""
     return JobSpec(
@@ -39,6 +40,7 @@ def make_spec(
         max_attempts=max_attempts,
         max_lost_attempts=max_lost_attempts,
         storage=Storage(shuffle=shuffle),
+        speculation=speculation,
     )
 
 

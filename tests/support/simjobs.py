@@ -10,7 +10,18 @@ from typing import Literal
 import msgspec
 
 from mapreduce.bundle import Bundle, load_job, make_bundle, open_bundle
-from mapreduce.model import Code, Input, InputFormat, JobSpec, Output, OutputFormat, Shuffle, Storage, Workers
+from mapreduce.model import (
+    Code,
+    Input,
+    InputFormat,
+    JobSpec,
+    Output,
+    OutputFormat,
+    Shuffle,
+    Speculation,
+    Storage,
+    Workers,
+)
 from mapreduce.protocol.messages import SubmitRequest
 from mapreduce.sequential import run_sequential
 
@@ -75,6 +86,7 @@ class SimJob:
     max_attempts: int = 4
     max_lost_attempts: int = 8
     shuffle: Shuffle = "Shared"
+    speculation: Speculation = "Never"
     retain_runs: Literal["Never", "OnFailure", "Always"] = "OnFailure"
     slots: int = 1
     oracle_args: Mapping[str, str] | None = None
@@ -103,6 +115,7 @@ class SimJob:
             lease_seconds=self.lease_s,
             max_attempts=self.max_attempts,
             max_lost_attempts=self.max_lost_attempts,
+            speculation=self.speculation,
         )
         request = SubmitRequest(name=self.name, spec=spec, code=bundle.sha256)
         return PlacedJob(self, request, bundle, root)

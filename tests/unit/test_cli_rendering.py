@@ -55,7 +55,7 @@ def test_json_and_yaml_hold_everything() -> None:
 def test_json_and_yaml_show_what_is_zero() -> None:
     for read, format_ in ((json.loads, "json"), (yaml.safe_load, "yaml")):
         [row] = read(render([RUNNING], [], format_, name=lambda job: job.name))
-        assert row["reduces"] == {"total": 4, "running": 0, "committed": 0, "attempts_failed": 0}
+        assert row["reduces"] == {"total": 4, "running": 0, "committed": 0, "attempts_failed": 0, "backups": 0}
         assert (row["output_records"], row["failures"], row["counters"]) == (0, [], {})
 
 

@@ -16,7 +16,7 @@ from mapreduce.page.lanes import boxes_of
 from mapreduce.page.messages import Frame, TimelinePage
 from mapreduce.page.trace import chrome_trace
 from mapreduce.page.view import make_view
-from mapreduce.scheduling.tasks import AttemptEnd
+from mapreduce.scheduling.attemptlog import AttemptEnd
 from tests.support.longjobs import BEGUN_AT, LongJob, state_of
 
 JOB = LongJob(maps=60, reduces=4, workers=3, slots=2, failing_every=20)

@@ -133,7 +133,7 @@ def test_an_attempt_that_is_not_the_live_one_changes_nothing(kind: type[r.Record
     bench.release("a", old)
     bench.lease_one("a")
     before = snapshot.dump(bench.state)
-    with pytest.raises(IllegalTransition, match="not the live attempt"):
+    with pytest.raises(IllegalTransition, match="no live attempt"):
         evolve(bench.state, task_records(old)[kind])
     assert snapshot.dump(bench.state) == before
 

@@ -19,7 +19,7 @@ from mapreduce.coordinator.store import Store
 from mapreduce.errors import UsageError
 from mapreduce.inlineinputs import with_files
 from mapreduce.model import reducer_count
-from mapreduce.scheduling import events
+from mapreduce.scheduling import decide_backups, events
 from mapreduce.scheduling.state import Job
 from mapreduce.scheduling.transitions import JobPhase
 from mapreduce.version import __version__
@@ -106,9 +106,10 @@ class Effects:
             sessions.is_paused = await shell.free_bytes() < shell.settings.low_water_bytes
             shell.turn(events.Tick())
             await shell.durable()  # looks at the claim too: who was overtaken ends, even if nobody calls any more
-            if (was_paused and not sessions.is_paused) or len(sessions.kept_back_s) < kept_back_count:
-                shell.wake_workers()
             state = shell.machine.state
+            is_backup_due = decide_backups.is_one_due(state, sessions, shell.clock.monotonic_s())
+            if (was_paused and not sessions.is_paused) or len(sessions.kept_back_s) < kept_back_count or is_backup_due:
+                shell.wake_workers()
             if shell.settings.exit_when_idle and state.jobs and not state.has_unfinished_job:
                 shell.close_when_idle()
 

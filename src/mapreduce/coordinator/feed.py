@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from mapreduce.protocol.messages import StatusList
-from mapreduce.scheduling.records import AnyRecord, LeasesGranted, LeasesReleased, TasksCommitted
+from mapreduce.scheduling.records import AnyRecord, BackupsGranted, LeasesGranted, LeasesReleased, TasksCommitted
 
 
 class Source(Protocol):
@@ -112,7 +112,7 @@ def _weight(record: AnyRecord) -> int:
     match record:
         case TasksCommitted():
             return len(record.commits)
-        case LeasesGranted():
+        case LeasesGranted() | BackupsGranted():
             return len(record.grants)
         case LeasesReleased():
             return len(record.ids)

@@ -27,6 +27,7 @@ class Metrics:
         self._seconds_sum: dict[str, float] = dict.fromkeys(("map", "reduce"), 0.0)
         self._failed: Counter[tuple[str, str]] = Counter()
         self._bytes: Counter[str] = Counter()
+        self._backups: Counter[str] = Counter()
         self._leases_lost = 0
         self._outputs_lost: Counter[str] = Counter()
 
@@ -43,6 +44,8 @@ class Metrics:
                 self._failed[record.id.kind, record.failure.failure_class] += 1
             case r.LeasesReleased() if record.why is r.Release.LOST:
                 self._leases_lost += len(record.ids)
+            case r.BackupsGranted():
+                self._backups[record.kind] += len(record.grants)
             case r.OutputLost():
                 self._outputs_lost[record.kind] += len(record.indexes)
             case _:
@@ -63,6 +66,12 @@ class Metrics:
             "counter",
             "Attempts that ended without a result, by class.",
             [({"kind": kind, "class": name}, count) for (kind, name), count in sorted(self._failed.items())],
+        )
+        page.add(
+            "mapreduce_backup_attempts_total",
+            "counter",
+            "Second attempts of stragglers.",
+            [({"kind": kind}, self._backups[kind]) for kind in ("map", "reduce")],
         )
         page.add("mapreduce_leases_lost_total", "counter", "Leases of silent workers.", [({}, self._leases_lost)])
         page.add(

@@ -19,6 +19,7 @@ from mapreduce.dataplane.runcheck import run_digest_of, whole_run_digest
 from mapreduce.errors import CorruptRun
 from mapreduce.protocol.messages import AttemptId, UploadReply
 from mapreduce.scheduling import events
+from mapreduce.scheduling.evolve import holds
 from mapreduce.scheduling.state import Job, State
 from mapreduce.scheduling.tasks import TaskTable
 from mapreduce.scheduling.transitions import JobPhase, TaskState
@@ -111,7 +112,7 @@ class Transfers:
         if is_output != (attempt.kind == "reduce" or job.is_map_only):
             raise conflict(f"{attempt} of job {job.id} makes {'a run' if is_output else 'an output'}.")
         table = job.table(attempt.kind)
-        is_held = not job.phase.is_final and _is_held(table, attempt, worker)
+        is_held = not job.phase.is_final and holds(table, attempt, worker)
         if not is_held and (job.phase.is_final or not _is_committed(table, attempt)):
             raise conflict(f"{attempt} is not needed: it is neither committed nor leased to {worker}.")
         if self._shell.machine.sessions.is_paused:
@@ -158,11 +159,6 @@ def _attempt(job: Job, stem: str) -> AttemptId:
 
 def _is_committed(table: TaskTable, attempt: AttemptId) -> bool:
     return table.state[attempt.index] == TaskState.COMMITTED and table.output(attempt.index).id == attempt
-
-
-def _is_held(table: TaskTable, attempt: AttemptId, worker: str) -> bool:
-    lease = table.leases.get(attempt.index)
-    return lease is not None and lease.worker == worker and table.attempt_id(attempt.index, lease) == attempt
 
 
 def _content_digest(path: Path) -> int:

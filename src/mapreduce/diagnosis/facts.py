@@ -20,6 +20,8 @@ class RunningTask:
     worker: str
     age_s: float
     """Since its lease was granted."""
+    has_backup: bool = False
+    """A second attempt of it runs too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,10 +117,16 @@ def _straggling(facts: JobFacts) -> Headline | None:
         return None
     ratio = oldest.age_s / spread.median if spread.median > 0 else 0.0
     times = f", {ratio:.0f} times the median" if ratio else ""
+    sentence = f"Waits for {oldest.task}, running for {duration_text(oldest.age_s)} on {oldest.worker}{times}"
+    if oldest.has_backup:
+        return Headline(
+            f"{sentence}; a backup attempt runs beside it", "warning", f"If its input is larger, {_SPLITS}."
+        )
     return Headline(
-        f"Waits for {oldest.task}, running for {duration_text(oldest.age_s)} on {oldest.worker}{times}",
+        sentence,
         "warning",
-        "If its input is larger, smaller splits help; if its worker is slow, end that worker: the task moves.",
+        f"If its input is larger, {_SPLITS}; if its worker is slow, end that worker: the task moves. With "
+        "`spec.speculation` Stragglers idle slots run such tasks a second time by themselves.",
     )
 
 
@@ -151,6 +157,8 @@ _CAUSES: Final[tuple[Callable[[JobFacts], Headline | None], ...]] = (
     _remaking,
     _skewed,
 )
+
+_SPLITS: Final = "smaller splits help"
 
 #: Less than this in all partitions together, and skew costs nobody a second.
 _LEAST_SKEW_BYTES: Final = 1 << 20

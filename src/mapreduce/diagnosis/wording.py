@@ -22,6 +22,7 @@ OPTIONS: Final[dict[str, str]] = {
     "output.overwrite": "--overwrite",
     "output.uri": "-o",
     "reducers": "--reducers",
+    "speculation": "--speculation",
     "splitSizeBytes": "--split-size",
     "storage.shuffle": "--shuffle",
     "taskTimeoutSeconds": "--task-timeout",
@@ -32,7 +33,7 @@ OPTIONS: Final[dict[str, str]] = {
 MANIFEST_ONLY: Final = ("maxLostAttempts", "workers.memoryLimitBytes", "workers.slots", "storage.retainRuns")
 
 #: Words that are also plain English are replaced only where they are written as a field.
-_PLAIN_WORDS: Final = frozenset({"inputs", "args", "combiner", "image", "reducers"})
+_PLAIN_WORDS: Final = frozenset({"inputs", "args", "combiner", "image", "reducers", "speculation"})
 
 
 def _pattern() -> re.Pattern[str]:

@@ -46,6 +46,7 @@ def _settings(spec: JobSpec) -> dict[str, object]:
         "storage.retainRuns": spec.storage.retain_runs,
         "maxAttempts": spec.max_attempts,
         "maxLostAttempts": spec.max_lost_attempts,
+        "speculation": spec.speculation,
         "leaseSeconds": spec.lease_seconds,
         "taskTimeoutSeconds": spec.task_timeout_seconds,
     }

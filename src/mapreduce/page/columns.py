@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from mapreduce.page.messages import AttemptColumns, EndedColumns, TaskColumns, TimelinePage
+from mapreduce.scheduling.attemptlog import AttemptEnd, AttemptLog
 from mapreduce.scheduling.state import Job
-from mapreduce.scheduling.tasks import AttemptEnd, AttemptLog, TaskTable
+from mapreduce.scheduling.tasks import TaskTable
 
 MAX_ROWS: Final = 50_000
 """Rows in one page: about 2 MB."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from mapreduce.diagnosis.skew import Quantiles, quantiles_of
-from mapreduce.scheduling.tasks import AttemptEnd, AttemptLog
+from mapreduce.scheduling.attemptlog import AttemptEnd, AttemptLog
 
 _KINDS: Final = ("map", "reduce")
 #: Quantiles are of so many durations at most: the latest ones.

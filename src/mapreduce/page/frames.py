@@ -180,7 +180,9 @@ def _oldest(job: Job, now_at: float) -> RunningTask | None:
         lease = table.leases[index]
         age_s = max(0.0, now_at - job.attempts.start_at[row])
         if found is None or age_s > found.age_s:
-            found = RunningTask(f"{table.kind}-{index}", lease.attempt, lease.worker, age_s)
+            found = RunningTask(
+                f"{table.kind}-{index}", lease.attempt, lease.worker, age_s, has_backup=index in table.backups
+            )
     return found
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mapreduce.scheduling.tasks import AttemptEnd, AttemptLog
+from mapreduce.scheduling.attemptlog import AttemptEnd, AttemptLog
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from mapreduce.protocol.messages import JobStatus, Message
 
 
 class AttemptColumns(Message, frozen=True):
-    """Attempts in order of their grant, from row `first` on. How they ended is `scheduling.tasks.AttemptEnd`."""
+    """Attempts in order of their grant, from row `first` on. How they ended is `scheduling.attemptlog.AttemptEnd`."""
 
     first: int
     count: int

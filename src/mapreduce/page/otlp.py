@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from mapreduce.page.lanes import Box, boxes_of
 from mapreduce.protocol.messages import JobStatus
-from mapreduce.scheduling.tasks import AttemptEnd, AttemptLog
+from mapreduce.scheduling.attemptlog import AttemptEnd, AttemptLog
 from mapreduce.version import __version__
 
 #: Spans in one request: collectors refuse bodies of more than some MiB.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mapreduce.page.lanes import Box, boxes_of
-from mapreduce.scheduling.tasks import AttemptEnd, AttemptLog
+from mapreduce.scheduling.attemptlog import AttemptEnd, AttemptLog
 
 _OUTCOMES: Final = {
     AttemptEnd.RUNNING: "running",

@@ -13,8 +13,8 @@ from mapreduce.page.frames import Seen, state_frame
 from mapreduce.page.messages import Frame, TimelinePage
 from mapreduce.page.otlp import Traced
 from mapreduce.page.trace import chrome_trace
+from mapreduce.scheduling.attemptlog import AttemptLog
 from mapreduce.scheduling.state import Job, State
-from mapreduce.scheduling.tasks import AttemptLog
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,6 +261,7 @@ class TaskCounts(Message, frozen=True):
     running: int = 0
     committed: int = 0
     attempts_failed: int = 0
+    backups: int = 0
 
 
 class FailureSample(Message, frozen=True):

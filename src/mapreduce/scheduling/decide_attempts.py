@@ -13,9 +13,10 @@ import msgspec
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling import decide_outputs, policy
 from mapreduce.scheduling import records as r
+from mapreduce.scheduling.attemptlog import AttemptEnd
 from mapreduce.scheduling.evolve import CHARGED, holds
 from mapreduce.scheduling.state import Job, Worker
-from mapreduce.scheduling.tasks import AttemptEnd, TaskTable
+from mapreduce.scheduling.tasks import TaskTable
 from mapreduce.scheduling.transitions import TaskState
 from mapreduce.scheduling.turn import Turn
 
@@ -67,6 +68,7 @@ def decide_commit(turn: Turn, worker: Worker, asked: m.Commit) -> m.Verdict:
         run_s=max(0.0, asked.run_s),
     )
     is_changed = decide_outputs.is_changed(table, committed)
+    _end_others(turn, table, asked.id)
     turn.sessions.deadlines_s.pop(asked.id, None)
     _emit_commit(turn, worker, committed)
     turn.sessions.learn_duration(job.id, table.kind, asked.run_s)
@@ -100,7 +102,7 @@ def decide_fail(turn: Turn, worker: Worker, asked: m.Fail) -> m.Verdict:
         who = f"{asked.id.task} failed {how_often}, as often as maxAttempts allows, last in {asked.id}"
         _fail_job(turn, job, failure, who)
     elif failure.failure_class in {"lost", "system"}:
-        if failure.failure_class == "system":
+        if failure.failure_class == "system" and table.state[asked.id.index] == TaskState.PENDING:
             pause_s = policy.retry_pause_s(table.lost[asked.id.index])
             turn.sessions.kept_back_s[job.id, table.kind, asked.id.index] = turn.now_s + pause_s
         _check_lost(turn, job, table, asked.id, failure.failure_class, failure.message)
@@ -142,6 +144,15 @@ def _check_lost(turn: Turn, job: Job, table: TaskTable, attempt: m.AttemptId, ki
             f"look at what it reads, or raise maxLostAttempts."
         )
     turn.finish_job(job, "Failed", REASONS[kind], message)
+
+
+def _end_others(turn: Turn, table: TaskTable, winner: m.AttemptId) -> None:
+    """The first commit wins: the other attempt of its task is over, and its worker is told to stop."""
+    for lease in table.live(winner.index):
+        other = table.attempt_id(winner.index, lease)
+        if other != winner:
+            turn.release(lease.worker, (other,), r.Release.NOT_NEEDED)
+            turn.cancel(lease.worker, {other})
 
 
 def _emit_commit(turn: Turn, worker: Worker, committed: r.Committed) -> None:

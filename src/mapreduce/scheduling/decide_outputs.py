@@ -38,10 +38,11 @@ def restart_readers(turn: Turn, job: Job, remade: m.AttemptId) -> None:
             f"random numbers, time, or order of sets), then run the job anew.",
         )
         return
-    for index, lease in list(job.reduces.leases.items()):
-        attempt = job.reduces.attempt_id(index, lease)
-        turn.release(lease.worker, (attempt,), r.Release.STALE_INPUT)
-        turn.cancel(lease.worker, {attempt})
+    for index in list(job.reduces.leases):
+        for lease in job.reduces.live(index):
+            attempt = job.reduces.attempt_id(index, lease)
+            turn.release(lease.worker, (attempt,), r.Release.STALE_INPUT)
+            turn.cancel(lease.worker, {attempt})
 
 
 def note_reports(turn: Turn, job: Job, reader: m.AttemptId, lost_runs: tuple[m.LostRun, ...]) -> None:

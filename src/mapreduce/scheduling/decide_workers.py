@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import assert_never
 
 from mapreduce.protocol import messages as m
-from mapreduce.scheduling import decide_attempts, decide_jobs, decide_outputs, decide_sharing, events, policy
+from mapreduce.scheduling import (
+    decide_attempts,
+    decide_backups,
+    decide_jobs,
+    decide_outputs,
+    decide_sharing,
+    events,
+    policy,
+)
 from mapreduce.scheduling import records as r
 from mapreduce.scheduling.sessions import Session
 from mapreduce.scheduling.state import Job, Worker
@@ -91,6 +99,7 @@ def decide_heartbeat(turn: Turn, asked: m.HeartbeatRequest) -> m.HeartbeatReply 
     listed = frozenset(asked.running) | frozenset(asked.queued)
     _renew(turn, tuple(worker.leases & listed))
     session.queued = frozenset(asked.queued) & worker.leases
+    session.begun_s = {held: session.begun_s.get(held, turn.now_s) for held in asked.running if held in worker.leases}
     session.memory_bytes = asked.memory_bytes
     decide_sharing.order_take_back(turn, worker.name, session)
     session.cancel = set(listed - worker.leases)
@@ -108,7 +117,7 @@ def decide_tick(turn: Turn) -> None:
     due: dict[str, set[m.AttemptId]] = {}
     for attempt, deadline_s in turn.sessions.deadlines_s.items():
         if deadline_s <= turn.now_s:
-            lease = turn.state.jobs[attempt.job].table(attempt.kind).leases.get(attempt.index)
+            lease = turn.state.jobs[attempt.job].table(attempt.kind).lease_of(attempt)
             if lease is not None:
                 due.setdefault(lease.worker, set()).add(attempt)
     for name, attempts in due.items():  # losing one worker's may end the job, and with it all other leases
@@ -172,16 +181,15 @@ def _grant(turn: Turn, worker: Worker, call: int, want: int) -> tuple[m.AttemptI
         table = job.reduces
     else:
         return ()
-    if not table.pending_count:
-        return ()
-    indexes = _choose(turn, worker, job, table, want)
+    indexes = _choose(turn, worker, job, table, want) if table.pending_count else []
+    record: type[r.LeasesGranted | r.BackupsGranted] = r.LeasesGranted
+    if not indexes:
+        indexes = decide_backups.choose(turn.state, turn.sessions, job, worker, want, turn.now_s)
+        record = r.BackupsGranted
     if not indexes:
         return ()
-    turn.emit(
-        r.LeasesGranted(
-            worker.name, call, job.id, table.kind, tuple(r.Grant(i, table.attempt[i] + 1) for i in indexes), turn.at
-        )
-    )
+    grants = tuple(r.Grant(index, table.attempt[index] + 1) for index in indexes)
+    turn.emit(record(worker.name, call, job.id, table.kind, grants, turn.at))
     _renew(turn, worker.last_grant, job)
     return worker.last_grant
 

@@ -11,8 +11,9 @@ from typing import assert_never
 from mapreduce.errors import IllegalTransition
 from mapreduce.protocol.messages import AttemptId
 from mapreduce.scheduling import records as r
+from mapreduce.scheduling.attemptlog import AttemptEnd
 from mapreduce.scheduling.state import MAX_FAILURE_SAMPLES, FailureNote, Job, State, Worker
-from mapreduce.scheduling.tasks import AttemptEnd, Lease, Output, TaskTable
+from mapreduce.scheduling.tasks import Lease, Output, TaskTable
 from mapreduce.scheduling.transitions import JobPhase, TaskState, next_phase, next_task_state
 
 #: Failure classes that count against `maxAttempts`: the task's own doing.
@@ -30,7 +31,7 @@ def evolve(state: State, record: r.AnyRecord) -> None:
     match record:
         case r.TasksCommitted():
             _commit(state, record)
-        case r.LeasesGranted():
+        case r.LeasesGranted() | r.BackupsGranted():
             _grant(state, record)
         case r.AttemptFailed():
             _fail(state, record)
@@ -69,6 +70,7 @@ def _job_of(
     | r.JobFinished
     | r.JobRebuilt
     | r.LeasesGranted
+    | r.BackupsGranted
     | r.OutputLost,
 ) -> Job:
     job = state.jobs.get(record.job)
@@ -77,7 +79,7 @@ def _job_of(
     return job
 
 
-def _worker_of(state: State, record: r.LeasesGranted | r.WorkerLeft) -> Worker:
+def _worker_of(state: State, record: r.LeasesGranted | r.BackupsGranted | r.WorkerLeft) -> Worker:
     worker = state.workers.get(record.worker)
     if worker is None:
         raise IllegalTransition(f"there is no worker {record.worker}: {record!r}")
@@ -115,7 +117,8 @@ def _change_phase(
             for table in (job.maps, job.reduces):
                 for index in list(table.leases):
                     after = next_task_state(f"{table.kind}-{index}", table.state[index], record)
-                    _end_lease(state, job, table, index, after, AttemptEnd.RELEASED, record.at)
+                    for lease in table.live(index):
+                        _end_lease(state, job, table, index, lease, after, AttemptEnd.RELEASED, record.at)
         case r.JobCommitting():
             pass
         case _:
@@ -123,30 +126,35 @@ def _change_phase(
     job.phase = phase
 
 
-def _grant(state: State, record: r.LeasesGranted) -> None:
+def _grant(state: State, record: r.LeasesGranted | r.BackupsGranted) -> None:
     job, worker = _job_of(state, record), _worker_of(state, record)
     table = job.maps if record.kind == "map" else job.reduces
-    states, granted = table.state, []
+    granted = []
     _check_distinct([grant.index for grant in record.grants], record)
     for grant in record.grants:
-        next_task_state(f"{record.kind}-{grant.index}", states[grant.index], record)
+        next_task_state(f"{record.kind}-{grant.index}", table.state[grant.index], record)
+        if isinstance(record, r.BackupsGranted):
+            _check_backup(table, grant, worker, record)
     for grant in record.grants:
-        index = grant.index
-        states[index] = TaskState.LEASED
-        table.attempt[index] = grant.attempt
-        row = job.attempts.begin(table.kind, index, grant.attempt, worker.number, record.at)
+        row = job.attempts.begin(table.kind, grant.index, grant.attempt, worker.number, record.at)
         lease = Lease(worker.name, grant.attempt, state.epoch, row)
-        table.leases[index] = lease
-        table.take(index)
-        granted.append(table.attempt_id(index, lease))
+        table.begin_lease(grant.index, lease)
+        granted.append(table.attempt_id(grant.index, lease))
     worker.leases.update(granted)
     worker.last_call, worker.last_grant = record.call, tuple(granted)
 
 
+def _check_backup(table: TaskTable, grant: r.Grant, worker: Worker, record: r.BackupsGranted) -> None:
+    """A task has at most two attempts, of two workers."""
+    live = table.live(grant.index)
+    if len(live) != 1 or live[0].worker == worker.name:
+        raise IllegalTransition(f"{table.kind}-{grant.index} is leased to {live}: {record!r} is not allowed")
+
+
 def _checked(
     state: State, ids: Iterable[AttemptId], record: r.AnyRecord
-) -> list[tuple[Job, TaskTable, int, TaskState]]:
-    """Job, table, index and next state of each attempt; raises before anything is changed."""
+) -> list[tuple[Job, TaskTable, int, Lease, TaskState]]:
+    """Job, table, index, lease and next state of each attempt; raises before anything is changed."""
     found = []
     ids = tuple(ids)
     _check_distinct(ids, record)
@@ -154,10 +162,11 @@ def _checked(
         job = state.jobs[attempt.job]
         table = job.table(attempt.kind)
         after = next_task_state(attempt.task, table.state[attempt.index], record)
-        lease = table.leases[attempt.index]
-        if (lease.attempt, lease.epoch) != (attempt.attempt, attempt.epoch):
-            raise IllegalTransition(f"{attempt} is not the live attempt, {lease} is: {type(record).__name__}")
-        found.append((job, table, attempt.index, after))
+        lease = table.lease_of(attempt)
+        if lease is None:
+            live = table.live(attempt.index)
+            raise IllegalTransition(f"{attempt} is no live attempt, {live} is: {type(record).__name__} is not allowed")
+        found.append((job, table, attempt.index, lease, after))
     return found
 
 
@@ -167,25 +176,33 @@ def _check_distinct(entries: Sequence[object], record: r.AnyRecord) -> None:
 
 
 def _end_lease(
-    state: State, job: Job, table: TaskTable, index: int, after: TaskState, end: int, at: float, run_s: float = 0.0
+    state: State,
+    job: Job,
+    table: TaskTable,
+    index: int,
+    lease: Lease,
+    after: TaskState,
+    end: int,
+    at: float,
+    run_s: float = 0.0,
 ) -> None:
-    """Takes the lease from task `index`; it is pending again unless it was committed."""
-    lease = table.leases.pop(index)
+    """Takes `lease` from task `index`, which is in state `after` then, unless another attempt of it is live."""
     job.attempts.finish(lease.row, end, at, run_s)
     holder = state.workers.get(lease.worker)
     if holder is not None:
         holder.leases.discard(table.attempt_id(index, lease))
-    table.state[index] = after
-    if after is TaskState.PENDING:
-        table.give_back(index)
+    table.end_lease(index, lease, after)
 
 
 def _commit(state: State, record: r.TasksCommitted) -> None:
     worker = state.workers.get(record.worker)
     number = worker.number if worker is not None else 0
     checked = _checked(state, (done.id for done in record.commits), record)
-    for done, (job, table, index, after) in zip(record.commits, checked, strict=True):
-        _end_lease(state, job, table, index, after, AttemptEnd.COMMITTED, record.at, done.run_s)
+    for _, table, index, _, _ in checked:
+        if index in table.backups:
+            raise IllegalTransition(f"{table.kind}-{index} has another live attempt: {record!r} is not allowed")
+    for done, (job, table, index, lease, after) in zip(record.commits, checked, strict=True):
+        _end_lease(state, job, table, index, lease, after, AttemptEnd.COMMITTED, record.at, done.run_s)
         table.committed_count += 1
         table.suspect[index] = 0
         _count(job, table, done, number)
@@ -220,8 +237,8 @@ def _output(done: r.Committed) -> Output:
 
 
 def _fail(state: State, record: r.AttemptFailed) -> None:
-    [(job, table, index, after)] = _checked(state, [record.id], record)
-    _end_lease(state, job, table, index, after, AttemptEnd.FAILED, record.at, record.run_s)
+    [(job, table, index, lease, after)] = _checked(state, [record.id], record)
+    _end_lease(state, job, table, index, lease, after, AttemptEnd.FAILED, record.at, record.run_s)
     kind = record.failure.failure_class
     table.failed_attempts += 1
     if kind in CHARGED:
@@ -238,8 +255,8 @@ def _fail(state: State, record: r.AttemptFailed) -> None:
 
 def _release(state: State, record: r.LeasesReleased) -> None:
     end = AttemptEnd.LOST if record.why is r.Release.LOST else AttemptEnd.RELEASED
-    for job, table, index, after in _checked(state, record.ids, record):
-        _end_lease(state, job, table, index, after, end, record.at)
+    for job, table, index, lease, after in _checked(state, record.ids, record):
+        _end_lease(state, job, table, index, lease, after, end, record.at)
         if record.why is r.Release.LOST:
             table.count_loss(index)
 
@@ -268,8 +285,9 @@ def _rebuild(state: State, record: r.JobRebuilt) -> None:
         for worker in state.workers.values():
             worker.leases = {held for held in worker.leases if held.job != job.id}
             worker.last_grant = ()
-        for lease in table.leases.values():
-            job.attempts.finish(lease.row, AttemptEnd.RELEASED, record.at)
+        for index in table.leases:
+            for lease in table.live(index):
+                job.attempts.finish(lease.row, AttemptEnd.RELEASED, record.at)
         table.reset()
         for done in trusted:
             _trust(job, table, done)
@@ -287,8 +305,6 @@ def _trust(job: Job, table: TaskTable, done: r.Committed) -> None:
 
 
 def holds(table: TaskTable, attempt: AttemptId, worker: str) -> bool:
-    """The attempt is the live one of its task, and leased to `worker`."""
-    lease = table.leases.get(attempt.index)
-    if lease is None or lease.worker != worker:
-        return False
-    return lease.attempt == attempt.attempt and lease.epoch == attempt.epoch
+    """The attempt is live, and leased to `worker`."""
+    lease = table.lease_of(attempt)
+    return lease is not None and lease.worker == worker

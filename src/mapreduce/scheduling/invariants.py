@@ -22,7 +22,7 @@ def check(state: State, sessions: Sessions | None = None) -> None:
             _check_table(state, job, table)
     for worker in state.workers.values():
         for held in worker.leases:
-            lease = state.jobs[held.job].table(held.kind).leases.get(held.index)
+            lease = state.jobs[held.job].table(held.kind).lease_of(held)
             assert lease is not None, f"{worker.name} holds {held}, which is not leased"
             assert lease.worker == worker.name, f"{worker.name} holds {held}, which is {lease.worker}'s"
     if sessions is not None:
@@ -51,9 +51,18 @@ def _check_table(state: State, job: Job, table: TaskTable) -> None:
     assert table.state.count(TaskState.PENDING) == table.pending_count, f"{name}: the queue is miscounted"
     queued = table.peek_pending(table.count)
     assert sorted(queued) == [i for i in range(table.count) if table.state[i] == TaskState.PENDING], f"{name}: queue"
-    for index, lease in table.leases.items():
-        assert lease.worker in state.workers, f"{name}-{index} is leased to {lease.worker}, who is gone"
-        assert lease.attempt == table.attempt[index], f"{name}-{index}: an old attempt is live (I3)"
+    assert set(table.backups) <= set(table.leases), f"{name}: a backup attempt without a first one"
+    for index in table.leases:
+        live = table.live(index)
+        for lease in live:
+            assert lease.worker in state.workers, f"{name}-{index} is leased to {lease.worker}, who is gone"
+            held = table.attempt_id(index, lease)
+            assert held in state.workers[lease.worker].leases, f"{held}: its worker {lease.worker} does not hold it"
+        if job.spec.speculation == "Never":
+            assert [it.attempt for it in live] == [table.attempt[index]], f"{name}-{index}: an old attempt is live"
+        assert len({lease.worker for lease in live}) == len(live), f"{name}-{index}: two attempts on one worker"
+        assert [*live] == sorted(live, key=lambda lease: lease.attempt), f"{name}-{index}: attempts out of order"
+        assert live[-1].attempt <= table.attempt[index], f"{name}-{index}: an attempt that was never granted is live"
     for index in range(table.count):
         if table.state[index] == TaskState.COMMITTED:
             assert table.was_committed(index), f"{name}-{index} is committed without an output"
@@ -65,7 +74,8 @@ def _check_sessions(state: State, sessions: Sessions) -> None:
         table.attempt_id(index, lease)
         for job in state.jobs.values()
         for table in (job.maps, job.reduces)
-        for index, lease in table.leases.items()
+        for index in table.leases
+        for lease in table.live(index)
     }
     assert set(sessions.deadlines_s) == live, "every live lease has a deadline, and nothing else has"
     for number, kind, index in sessions.kept_back_s:

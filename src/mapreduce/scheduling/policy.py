@@ -18,6 +18,14 @@ MIN_BUDGET_BYTES: Final = 1 * MIB
 #: minutes in all: time to make room on a full disk, which the failed attempt has just freed for a moment.
 MAX_RETRY_PAUSE_S: Final = 60.0
 
+#: An attempt is a straggler when it has run so many times as long as others took (Spark took 1.5 times the median for
+#: ten years), and at least so long: below that a backup gains nothing.
+STRAGGLER_FACTOR: Final = 2.0
+MIN_STRAGGLER_S: Final = 2.0
+#: Backup attempts at once, as a share of all slots. LATE takes a tenth; near the end of a phase on a few workers that
+#: would back up one by one the tasks that one slow node holds.
+BACKUP_SHARE: Final = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -66,6 +74,16 @@ def batch_size(*, mean_s: float | None, pending: int, slots: int, want: int) -> 
 def retry_pause_s(lost: int) -> float:
     """Seconds before a task is granted again that failed for its worker's disk or the like, for the `lost`-th time."""
     return min(MAX_RETRY_PAUSE_S, 2.0 ** min(lost, 10))
+
+
+def straggler_age_s(mean_s: float) -> float:
+    """Seconds of running after which an attempt is a straggler, where tasks take `mean_s` on average."""
+    return max(MIN_STRAGGLER_S, STRAGGLER_FACTOR * mean_s)
+
+
+def backup_cap(slots: int) -> int:
+    """Backup attempts that may run at once, where all workers together have `slots`."""
+    return max(1, int(slots * BACKUP_SHARE))
 
 
 def budget_bytes(spec_bytes: int, shift: int) -> int:

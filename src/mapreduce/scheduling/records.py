@@ -29,7 +29,7 @@ class Release(IntEnum):
     STALE_INPUT = 4
     """A map was made again with other content; its running readers start again."""
     NOT_NEEDED = 5
-    """All outputs of the job are committed; a map that was being made again has no reader left."""
+    """Another attempt of the task is committed, or all outputs of the job are: a map made again has no reader left."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -193,6 +193,17 @@ class JobRebuilt(Record, frozen=True, tag=15):
     at: float
 
 
+class BackupsGranted(Record, frozen=True, tag=16):
+    """Stragglers were leased a second time, to another worker, in answer to its call number `call`."""
+
+    worker: str
+    call: int
+    job: int
+    kind: str
+    grants: tuple[Grant, ...]
+    at: float
+
+
 AnyRecord = (
     EpochStarted
     | JobSubmitted
@@ -209,6 +220,7 @@ AnyRecord = (
     | JobCommitting
     | JobFinished
     | JobRebuilt
+    | BackupsGranted
 )
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

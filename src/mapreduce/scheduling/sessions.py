@@ -28,6 +28,8 @@ class Session:
     """The call `last_call` got its final answer: whoever waited for a task with it waits no more."""
     queued: frozenset[AttemptId] = frozenset()
     """Leased attempts that it has not begun, by its last heartbeat."""
+    begun_s: dict[AttemptId, float] = field(default_factory=dict)
+    """Since when it runs its attempts, as seen in its heartbeats."""
     memory_bytes: int = 0
     """Of its executors, by its last heartbeat."""
     cancel: set[AttemptId] = field(default_factory=set)
@@ -67,6 +69,11 @@ class Sessions:
             made.workers[worker.name] = Session(now_s + lease_s, now_s)
             for attempt in worker.leases:
                 made.deadlines_s[attempt] = now_s + lease_s
+        job = state.current_job
+        if job is not None:
+            for kind in (job.maps.kind, job.reduces.kind):
+                for run_s in job.attempts.newest_durations_s(kind):
+                    made.learn_duration(job.id, kind, run_s)
         return made
 
     def pass_time(self, now_s: float, pause_s: float) -> None:
@@ -79,6 +86,7 @@ class Sessions:
             gap_s = now_s - self.last_turn_s
             for session in self.workers.values():
                 session.deadline_s += gap_s
+                session.begun_s = {attempt: begun_s + gap_s for attempt, begun_s in session.begun_s.items()}
             for attempt in self.deadlines_s:
                 self.deadlines_s[attempt] += gap_s
         self.last_turn_s = now_s

@@ -13,8 +13,9 @@ import msgspec
 from mapreduce.errors import WALForeign
 from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import AttemptId
+from mapreduce.scheduling.attemptlog import AttemptLog
 from mapreduce.scheduling.state import FailureNote, Job, State, Worker
-from mapreduce.scheduling.tasks import AttemptLog, TaskTable
+from mapreduce.scheduling.tasks import TaskTable
 from mapreduce.scheduling.transitions import JobPhase
 from mapreduce.typed import from_msgpack
 

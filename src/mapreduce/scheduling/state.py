@@ -11,7 +11,8 @@ import msgspec
 
 from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import AttemptId, Failure, TaskKind
-from mapreduce.scheduling.tasks import AttemptLog, TaskTable
+from mapreduce.scheduling.attemptlog import AttemptLog
+from mapreduce.scheduling.tasks import TaskTable
 from mapreduce.scheduling.transitions import JobPhase
 
 #: Failed attempts kept with their traceback for each job; older ones only count.

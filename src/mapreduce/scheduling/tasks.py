@@ -20,7 +20,7 @@ _HAS_FILE, _IS_SORTED, _IS_COUNTED = 1, 2, 4
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The live attempt of a leased task."""
+    """A live attempt of a leased task."""
 
     worker: str
     attempt: int
@@ -57,6 +57,8 @@ _COLUMNS: tuple[tuple[str, str], ...] = (
     ("out_key_type", "B"),
 )
 
+_COUNTS = ("failed_attempts", "remade", "backed_up")
+
 
 @dataclass(slots=True)
 class TaskTable:
@@ -80,9 +82,14 @@ class TaskTable:
     out_flags: array[int] = field(init=False)
     out_key_type: array[int] = field(init=False)
     leases: dict[int, Lease] = field(init=False, default_factory=dict)
+    """The live attempt of each leased task; where it has two, the older one."""
+    backups: dict[int, Lease] = field(init=False, default_factory=dict)
+    """The younger attempt of each leased task that has two."""
     committed_count: int = field(init=False, default=0)
     failed_attempts: int = field(init=False, default=0)
     remade: int = field(init=False, default=0)
+    backed_up: int = field(init=False, default=0)
+    """Backup attempts that were granted."""
     most_lost: int = field(init=False, default=0)
     """The highest of `lost`."""
     _fresh: int = field(init=False, default=0)  # all tasks from here on are pending and were never leased
@@ -132,8 +139,41 @@ class TaskTable:
         self.lost[index] = min(self.lost[index] + 1, 65_535)
         self.most_lost = max(self.most_lost, self.lost[index])
 
+    def live(self, index: int) -> tuple[Lease, ...]:
+        """The live attempts of task `index`, the older one first."""
+        return tuple(found[index] for found in (self.leases, self.backups) if index in found)
+
+    def lease_of(self, attempt: AttemptId) -> Lease | None:
+        """The lease of `attempt`, if it is live."""
+        for lease in self.live(attempt.index):
+            if (lease.attempt, lease.epoch) == (attempt.attempt, attempt.epoch):
+                return lease
+        return None
+
+    def begin_lease(self, index: int, lease: Lease) -> None:
+        """The pending task `index` was leased, or the leased one for a second time."""
+        self.attempt[index] = lease.attempt
+        if self.state[index] == TaskState.LEASED:
+            self.backups[index] = lease
+            self.backed_up += 1
+        else:
+            self.state[index] = TaskState.LEASED
+            self.leases[index] = lease
+            self.take(index)
+
+    def end_lease(self, index: int, lease: Lease, after: TaskState) -> None:
+        """One attempt of task `index` is over. The task is in state `after`, unless another attempt of it is live."""
+        other = self.backups.pop(index, None)
+        if other is not None and lease is not other:
+            self.leases[index] = other
+        elif other is None:
+            del self.leases[index]
+            self.state[index] = after
+            if after is TaskState.PENDING:
+                self.give_back(index)
+
     def attempt_id(self, index: int, lease: Lease) -> AttemptId:
-        """The live attempt of task `index`."""
+        """The attempt of task `index` that holds `lease`."""
         return AttemptId(job=self.job, kind=self.kind, index=index, attempt=lease.attempt, epoch=lease.epoch)
 
     def store_output(self, index: int, output: Output, worker_number: int) -> bool:
@@ -180,6 +220,7 @@ class TaskTable:
         """Forget every lease and every commit; attempt numbers stay, so that names are never used twice."""
         self.state = bytearray(self.count)
         self.leases.clear()
+        self.backups.clear()
         self.committed_count = 0
         self._fresh, self._returned = 0, []
 
@@ -196,8 +237,11 @@ class TaskTable:
         """The table as plain values for a snapshot."""
         out: dict[str, object] = {name: getattr(self, name).tobytes() for name, _ in _COLUMNS}
         out["state"] = bytes(self.state)
-        out["leases"] = [(i, x.worker, x.attempt, x.epoch, x.row) for i, x in sorted(self.leases.items())]
-        out["failed_attempts"], out["remade"] = self.failed_attempts, self.remade
+        for name in ("leases", "backups"):
+            held: dict[int, Lease] = getattr(self, name)
+            out[name] = [(i, x.worker, x.attempt, x.epoch, x.row) for i, x in sorted(held.items())]
+        for name in _COUNTS:
+            out[name] = getattr(self, name)
         return out
 
     @classmethod
@@ -209,13 +253,14 @@ class TaskTable:
             column.frombytes(_as_bytes(dumped[name]))
             setattr(table, name, column)
         table.state = bytearray(_as_bytes(dumped["state"]))
-        leases = dumped["leases"]
-        assert isinstance(leases, list)
-        table.leases = {i: Lease(worker, attempt, epoch, row) for i, worker, attempt, epoch, row in leases}
-        failed, remade = dumped["failed_attempts"], dumped["remade"]
-        assert isinstance(failed, int)
-        assert isinstance(remade, int)
-        table.failed_attempts, table.remade = failed, remade
+        for name in ("leases", "backups"):
+            held = dumped.get(name, [])  # a release before backup attempts wrote none
+            assert isinstance(held, list)
+            setattr(table, name, {i: Lease(worker, attempt, epoch, row) for i, worker, attempt, epoch, row in held})
+        for name in _COUNTS:
+            count_so_far = dumped.get(name, 0)
+            assert isinstance(count_so_far, int)
+            setattr(table, name, count_so_far)
         table.most_lost = max(table.lost, default=0)
         table.rebuild_queue()
         return table
@@ -224,93 +269,3 @@ class TaskTable:
 def _as_bytes(value: object) -> bytes:
     assert isinstance(value, bytes)
     return value
-
-
-class AttemptEnd:
-    """How an attempt ended, as one byte in the `AttemptLog`."""
-
-    RUNNING = 0
-    COMMITTED = 1
-    FAILED = 2
-    RELEASED = 3
-    LOST = 4
-
-
-#: Attempts that `AttemptLog.end_of` looks at, at most.
-_LOOK_BACK_ROWS = 10_000
-
-_LOG_COLUMNS = (
-    ("kind", "B"),
-    ("index", "I"),
-    ("number", "H"),
-    ("worker", "I"),
-    ("start_at", "d"),
-    ("end_at", "d"),
-    ("end", "B"),
-    ("run_s", "f"),
-)
-
-
-@dataclass(slots=True)
-class AttemptLog:
-    """Every attempt of a job in order of its grant, as columns: 32 bytes each. For the page and the report."""
-
-    kind: array[int] = field(default_factory=lambda: array("B"))
-    index: array[int] = field(default_factory=lambda: array("I"))
-    number: array[int] = field(default_factory=lambda: array("H"))
-    worker: array[int] = field(default_factory=lambda: array("I"))
-    start_at: array[float] = field(default_factory=lambda: array("d"))
-    end_at: array[float] = field(default_factory=lambda: array("d"))
-    end: array[int] = field(default_factory=lambda: array("B"))
-    run_s: array[float] = field(default_factory=lambda: array("f"))
-    """Seconds that the attempt itself took, as its worker measured them; 0 while it runs, or when nobody knows."""
-    ended: list[int] | None = field(default=None, compare=False)
-    """Rows that ended since a follower last took this list; None while nobody follows. No part of the state."""
-
-    def begin(self, kind: TaskKind, index: int, number: int, worker: int, at: float) -> int:
-        """Adds a running attempt; returns its row."""
-        self.kind.append(0 if kind == "map" else 1)
-        self.index.append(index)
-        self.number.append(number)
-        self.worker.append(worker)
-        self.start_at.append(at)
-        self.end_at.append(0.0)
-        self.end.append(AttemptEnd.RUNNING)
-        self.run_s.append(0.0)
-        return len(self.kind) - 1
-
-    def end_of(self, attempt: AttemptId, worker: int) -> int | None:
-        """How `attempt` of `worker` ended, if it is one of the newest: who asks repeats a call he has just made."""
-        kind = 0 if attempt.kind == "map" else 1
-        for row in range(len(self.kind) - 1, max(-1, len(self.kind) - 1 - _LOOK_BACK_ROWS), -1):
-            if (self.index[row], self.number[row], self.kind[row]) == (attempt.index, attempt.attempt, kind):
-                return self.end[row] if self.worker[row] == worker else None
-        return None
-
-    def finish(self, row: int, end: int, at: float, run_s: float = 0.0) -> None:
-        """The attempt in `row` ended."""
-        self.end_at[row] = at
-        self.end[row] = end
-        self.run_s[row] = run_s
-        if self.ended is not None:
-            self.ended.append(row)
-
-    def copy(self) -> AttemptLog:
-        """The log as it is now, for somebody who reads it while this one goes on."""
-        made = AttemptLog()
-        for name, _ in _LOG_COLUMNS:
-            setattr(made, name, getattr(self, name)[:])
-        return made
-
-    def dump(self) -> dict[str, bytes]:
-        """The log as plain values for a snapshot."""
-        return {name: getattr(self, name).tobytes() for name, _ in _LOG_COLUMNS}
-
-    @classmethod
-    def load(cls, dumped: dict[str, bytes]) -> AttemptLog:
-        """The inverse of `dump`."""
-        log = cls()
-        for name, _ in _LOG_COLUMNS:
-            getattr(log, name).frombytes(dumped.get(name, b""))
-        log.run_s.extend(0.0 for _ in range(len(log.kind) - len(log.run_s)))  # written before there was this column
-        return log

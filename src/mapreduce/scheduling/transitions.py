@@ -67,7 +67,9 @@ JOB_TRANSITIONS: Final[dict[tuple[JobPhase, type[r.Record]], tuple[JobPhase, ...
 #: (state, record) -> state, for one task.
 TASK_TRANSITIONS: Final[dict[tuple[TaskState, type[r.Record]], TaskState]] = {
     (TaskState.PENDING, r.LeasesGranted): TaskState.LEASED,
+    (TaskState.LEASED, r.BackupsGranted): TaskState.LEASED,  # a second attempt beside the first
     (TaskState.LEASED, r.TasksCommitted): TaskState.COMMITTED,
+    # here the task's only attempt ended; while another one is live the task stays leased
     (TaskState.LEASED, r.AttemptFailed): TaskState.PENDING,
     (TaskState.LEASED, r.LeasesReleased): TaskState.PENDING,
     (TaskState.LEASED, r.JobFinished): TaskState.PENDING,  # failed or cancelled: the lease is void

@@ -48,6 +48,7 @@ def task_counts(table: TaskTable) -> m.TaskCounts:
         running=len(table.leases),
         committed=table.committed_count,
         attempts_failed=table.failed_attempts,
+        backups=table.backed_up,
     )
 
 

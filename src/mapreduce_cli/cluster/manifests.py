@@ -96,6 +96,7 @@ def with_overrides(spec: JobSpec, asked: Overrides) -> JobSpec:
         "split_size_bytes",
         "max_attempts",
         "max_lost_attempts",
+        "speculation",
         "lease_seconds",
         "task_timeout_seconds",
     )

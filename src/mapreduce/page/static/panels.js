@@ -36,6 +36,7 @@ function showBars(model) {
     const texts = [`${countText(counts.committed || 0)} of ${countText(counts.total)}`];
     if (counts.running) texts.push(`${countText(counts.running)} leased`);
     if (counts.attempts_failed) texts.push(`${countText(counts.attempts_failed)} failed`);
+    if (counts.backups) texts.push(`${countText(counts.backups)} backed up`);
     if (kind === "map" && status.maps_remade) texts.push(`${countText(status.maps_remade)} remade`);
     rows.push(element("span", {}, kind === "map" ? "Map" : "Reduce"), track, element("span", { class: "text" }, texts.join(" · ")));
   }
