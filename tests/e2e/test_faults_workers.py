@@ -78,3 +78,28 @@ def test_killed_processes_of_a_worker_come_back(stage: Stage, shuffle: str, tmp_
     job.check_complete(tmp_path)
     begun = job.begun()
     assert (begun.total(), begun["reduce-0"], begun["reduce-1"]) == (MAPS + REDUCES + 3, 1, 1)
+
+
+#: The first attempt of one map never ends by itself.
+HANGING = """\
+import os
+import time
+
+
+def mapper(line, ctx):
+    while ctx.task_id == "map-3" and ctx.attempt == 1 and os.path.isdir(ctx.args["gates"]):
+        time.sleep(0.05)
+    for token in line.split():
+        word, _, value = token.partition("=")
+        yield word, value
+
+
+def reducer(word, values):
+    yield word, " ".join(values)
+"""
+
+
+@pytest.mark.parametrize("shuffle", SHUFFLES)
+def test_a_map_that_hangs_on_one_pod_is_finished_by_another(stage: Stage, shuffle: str, tmp_path: Path) -> None:
+    job = stage.start(f"straggler-{shuffle.lower()}", shuffle, code=HANGING, speculation="Stragglers")
+    job.check_complete(tmp_path)
