@@ -1,7 +1,8 @@
 """`mr run --sequential` and `--inline`: the job in this very process. Inline, exceptions come through for a debugger.
 
 The only place of the command line where user code is imported. What the two modes do is `mapreduce.sequential` and
-`mapreduce.inline`; the output folder is claimed by the same rules as for any run, except that nothing is resumed.
+`mapreduce.inline`; the output folder is claimed by the same rules as for any run, except that nothing is resumed: a
+folder with an unfinished run is refused.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from mapreduce.userjob import UserJob
 
 
-def run_in_this_process(preparation: Preparation, *, is_sequential: bool) -> int:
+def run_in_this_process(preparation: Preparation, *, is_sequential: bool, restart: bool) -> int:
     """Run the job here; the exit code.
 
     Raises UsageError; JobFailed (sequential) or what the user's functions raise (inline).
@@ -49,13 +50,16 @@ def run_in_this_process(preparation: Preparation, *, is_sequential: bool) -> int
             owner = make_owner_record(
                 job.name, job.spec, code=job.code_files, code_digest=job.bundle.sha256, inputs=inputs
             )
-            claim.settle(
+            _, notice = claim.settle(
                 owner,
                 inputs,
                 name_template=job.spec.output.name_template,
                 overwrite=preparation.may_overwrite,
-                restart=True,
+                restart=restart,
+                may_resume=False,
             )
+            if notice:
+                print(f"mr: {notice}", file=sys.stderr)
             is_settled = True
             end: End = "Failed"
             try:

@@ -326,6 +326,16 @@ def test_an_unfinished_run_refuses_another_job_and_says_what_changed(gated: Gate
     assert len(parts(gated.out)) == 2
 
 
+def test_the_modes_that_cannot_resume_refuse_an_unfinished_run_and_leave_its_work(gated: GatedJob) -> None:
+    running = gated.start()
+    gated.until_only_the_gated_is_left(running)
+    running.kill_everything()
+    gated.open_gate()
+    for mode in ("--inline", "--sequential"):
+        assert "holds an unfinished run" in mr("run", *gated.arguments, mode, cwd=gated.folder, check=2).stderr
+    assert "resuming, 7 of 8 maps already committed" in mr("run", *gated.arguments, cwd=gated.folder).stderr
+
+
 # ------------------------------------------------------------------------------------------------------ output folders
 
 

@@ -51,6 +51,7 @@ def claim(
     new_inputs: list[InputEntry] | None = None,
     overwrite: bool = False,
     restart: bool = False,
+    may_resume: bool = True,
 ) -> Claim:
     return decide_claim(
         found,
@@ -60,6 +61,7 @@ def claim(
         is_part={name: name.startswith("part-") for name in found.entries},
         overwrite=overwrite,
         restart=restart,
+        may_resume=may_resume,
     )
 
 
@@ -116,6 +118,12 @@ def test_a_foreign_file_with_the_name_of_a_part_is_in_the_way() -> None:
 def test_the_same_job_unfinished_is_resumed() -> None:
     begun = record()
     assert claim(view(begun)) == Resume(begun)
+
+
+def test_what_cannot_resume_is_refused_an_unfinished_run_of_the_same_job_unless_it_may_begin_anew() -> None:
+    with pytest.raises(OutputRefused, match=r"holds an unfinished run, .* or add --restart to begin anew"):
+        claim(view(record()), may_resume=False)
+    assert claim(view(record()), may_resume=False, restart=True) == StartFresh()
 
 
 def test_workers_leases_attempts_and_budgets_do_not_make_another_job() -> None:

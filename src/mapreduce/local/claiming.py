@@ -101,6 +101,7 @@ class OutputClaim:
         name_template: str,
         overwrite: bool,
         restart: bool,
+        may_resume: bool = True,
     ) -> tuple[OwnerRecord | None, str]:
         """Make the folder this job's: the record to resume (or None for a fresh start), and a notice for the user.
 
@@ -117,6 +118,7 @@ class OutputClaim:
             is_part={name: pattern.fullmatch(name) is not None for name in view.entries},
             overwrite=overwrite,
             restart=restart,
+            may_resume=may_resume,
         )
         match claim:
             case StartFresh(delete=delete, notice=notice):

@@ -91,11 +91,12 @@ def decide_claim(
     is_part: Mapping[str, bool],
     overwrite: bool,
     restart: bool,
+    may_resume: bool = True,
 ) -> Claim:
     """What to do with the folder, now that this process holds its lock.
 
-    `is_part` tells which entries have a name that the new job would give to a part. Raises OutputRefused, whose message
-    says what changed and which option helps.
+    `is_part` tells which entries have a name that the new job would give to a part; `may_resume`, whether this run can
+    go on with the work of another. Raises OutputRefused, whose message says what changed and which option helps.
     """
     decide_foreign(view)
     decide_finished(view, overwrite=overwrite)
@@ -109,6 +110,12 @@ def decide_claim(
             "Wait for that job or cancel it, or choose another folder.",
         )
     if not view.is_complete and not owner.end and not restart:
+        if not may_resume:
+            raise OutputRefused(
+                view.path,
+                "holds an unfinished run, whose committed work this one would delete.",
+                "The `mr run` that began it resumes it; choose another folder with -o, or add --restart to begin anew.",
+            )
         changes = describe_changes(owner, wanted, old_inputs=old_inputs, new_inputs=new_inputs)
         if not changes:
             return Resume(owner)

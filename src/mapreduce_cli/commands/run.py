@@ -63,7 +63,7 @@ def command(
             return _run(preparation, workers=workers, restart=restart, has_page=has_page)
         from mapreduce_cli.oneprocess import run_in_this_process
 
-        return run_in_this_process(preparation, is_sequential=sequential)
+        return run_in_this_process(preparation, is_sequential=sequential, restart=restart)
     finally:
         preparation.abandon()
 
