@@ -75,7 +75,10 @@ _HERE: Final = (
     ),
     ("another coordinator serves the folder", "end it first; `mr doctor` shows yours"),
     ("a module is not found", "workers see no `PYTHONPATH`: [`--py-files`](how-to/code-and-dependencies.md)"),
-    ("nothing works on a network file system", "put the state folder on a local disk"),
+    (
+        "nothing works on a network file system",
+        "an output folder (`-o`) on a local disk; by hand `mr coordinator --dir` on one",
+    ),
 )
 
 
