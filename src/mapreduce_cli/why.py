@@ -225,7 +225,7 @@ def _of_conditions(found: OfCluster) -> Answer | None:
             sentence=f"No operator has looked at it, {age_s:.0f} s after it was created",
             severity="bad",
             reason="OperatorMissing",
-            fix=f"See whether the operator runs and sees this namespace: `mr doctor{found.cluster.address.options}`.",
+            fix=f"See whether the operator runs and sees this namespace: `{found.cluster.doctor}`.",
         )
     for type_, bad, severity in (
         ("Suspended", "True", "warning"),

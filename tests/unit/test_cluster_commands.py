@@ -280,8 +280,13 @@ def test_an_output_names_its_newest_job(person: Person) -> None:
     ("status", "reason", "code", "words"),
     [
         (401, "Unauthorized", 3, "does not know you"),
-        (403, "Forbidden", 3, "`mr doctor` lists what is needed"),
-        (404, "NotFound", 2, "the cluster does not know MapReduceJobs"),
+        (403, "Forbidden", 3, "`mr doctor -n team-a` lists what is needed"),
+        (
+            404,
+            "NotFound",
+            2,
+            "the cluster does not know MapReduceJobs: the operator's chart is not installed; `mr doctor -n team-a` says",
+        ),
         (503, "ServiceUnavailable", 3, "cannot do this now"),
     ],
 )
@@ -292,6 +297,11 @@ def test_what_the_api_server_refuses_is_one_line_and_an_exit_code(
     ran = person.mr("ls", "-n", "team-a")
     assert (ran.code, ran.err.count("\n")) == (code, 1)
     assert words in ran.err
+
+
+def test_the_check_that_a_refusal_names_is_the_cluster_s_with_a_plain_kubeconfig_too(person: Person) -> None:
+    person.cluster.refusals["GET", JOBS.format(namespace="team-a")] = (403, "Forbidden")
+    assert "`mr doctor -n team-a` lists what is needed" in person.mr("ls").err
 
 
 def test_a_cluster_that_does_not_answer_is_unreachable(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:

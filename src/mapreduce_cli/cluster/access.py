@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -37,7 +38,7 @@ class ClusterAddress:
     def options(self) -> str:
         """The same as options, with a space before each, for commands that messages tell people to type."""
         given = (("-n", self.namespace), ("--context", self.context), ("--kubeconfig", self.kubeconfig))
-        return "".join(f" {option} {value}" for option, value in given if value is not None)
+        return "".join(f" {option} {shlex.quote(str(value))}" for option, value in given if value is not None)
 
 
 class ApiRefusal(MapReduceError):
@@ -95,6 +96,11 @@ class Cluster:
         """The API server's URL, for messages."""
         return str(self._api.configuration.host)
 
+    @property
+    def doctor(self) -> str:
+        """The command that checks this cluster. It always names the namespace: with no option it means this machine."""
+        return f"mr doctor{replace(self.address, namespace=self.namespace).options}"
+
     def get(self, path: str, **query: str) -> Json:
         """One object, or one list of them."""
         return self.call("GET", path, query=query)
@@ -128,7 +134,7 @@ class Cluster:
         data = None if body is None else json.dumps(body).encode()
         with self.stream(method, path, query=query, body=data, headers={"Content-Type": content_type}) as answer:
             if answer.status >= 400:
-                raise refusal_of(answer, self.host)
+                raise refusal_of(answer, self)
             text = answer.read()
         found = json.loads(text) if text else {}
         assert isinstance(found, dict), "the API server answers with objects"
@@ -212,9 +218,9 @@ def has_kubeconfig() -> bool:
     return any(path.is_file() for path in paths)
 
 
-def refusal_of(answer: Answer, host: str) -> MapReduceError:
+def refusal_of(answer: Answer, cluster: Cluster) -> MapReduceError:
     """The error that an answer of 400 and above of the API server itself is."""
-    body = answer.read(_MOST_ERROR_BYTES)
+    host, body = cluster.host, answer.read(_MOST_ERROR_BYTES)
     try:
         said = json.loads(body)
     except ValueError:
@@ -225,7 +231,7 @@ def refusal_of(answer: Answer, host: str) -> MapReduceError:
     if answer.status == 401:
         return Unauthorized(f"the API server at {host} does not know you: {message}; check the kubeconfig's user")
     if answer.status == 403:
-        return Unauthorized(f"you may not do this: {message}; `mr doctor` lists what is needed")
+        return Unauthorized(f"you may not do this: {message}; `{cluster.doctor}` lists what is needed")
     if answer.status in {500, 502, 503, 504}:
         return Unreachable(f"the API server at {host} cannot do this now: {message}")
     return ApiRefusal(answer.status, reason, message)

@@ -25,7 +25,7 @@ PLURAL: Final = "mapreducejobs"
 RESOURCE_WORDS: Final = ("mapreducejob", "mapreducejobs", "mrj", "mapreducejob.mapreduce.dev")
 _GROUP_PATH: Final = f"/apis/{API_VERSION}"
 _PAGE: Final = "500"
-_NO_CRD: Final = "the cluster does not know MapReduceJobs: the operator's chart is not installed; `mr doctor` says more"
+_NO_CRD: Final = "the cluster does not know MapReduceJobs: the operator's chart is not installed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class Jobs:
             if answer.status >= 400:
                 from mapreduce_cli.cluster.access import refusal_of
 
-                raise refusal_of(answer, self.cluster.host)
+                raise refusal_of(answer, self.cluster)
             for line in answer.lines():
                 if not line.strip():
                     continue
@@ -209,7 +209,7 @@ class Jobs:
             return self.cluster.get(path, **query)
         except ApiRefusal as refusal:
             if refusal.status == 404:
-                raise UsageError(_NO_CRD) from None
+                raise UsageError(f"{_NO_CRD}; `{self.cluster.doctor}` says more") from None
             raise
 
     def _missing(self, refusal: ApiRefusal) -> str:

@@ -68,7 +68,7 @@ def _copy(cluster: Cluster, pod: str, container: str, *, follow: bool) -> None:
     silence_s = _SILENCE_S if follow else 60.0
     with cluster.stream("GET", path, query=query, deadline_s=silence_s) as answer:
         if answer.status >= 400:
-            raise refusal_of(answer, cluster.host)
+            raise refusal_of(answer, cluster)
         for piece in answer.pieces(1 << 14):
             sys.stdout.buffer.write(piece)
             if follow:

@@ -163,6 +163,6 @@ def _of_the_api_server(status: int, said: dict[str, object], cluster: Cluster) -
         return CoordinatorGone(f"the coordinator does not answer: {message}")
     if status in {401, 403}:
         return Unauthorized(
-            f"you may not call the coordinator through the API server: {message}; `mr doctor` says more"
+            f"you may not call the coordinator through the API server: {message}; `{cluster.doctor}` says more"
         )
     return access.ApiRefusal(status, str(said.get("reason", "")), f"{cluster.host}: {message}")
