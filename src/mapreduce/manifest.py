@@ -93,8 +93,8 @@ def with_inline_code(spec: JobSpec, source: Path) -> JobSpec:
         raise InvalidJobSpec(
             "spec.code.inline",
             f"{source} has {len(text)} characters; a manifest holds {MAX_INLINE_CHARS}.",
-            "Submit it with `mr submit`, or put the file on a volume or in an image and name it by volumePath or "
-            "module.",
+            "Write a manifest that names it in another place: code.configMapRef (a ConfigMap, up to 1 MiB), "
+            "code.volumePath (a claim) or code.module (the job's image).",
         )
     return msgspec.structs.replace(spec, code=Code(inline=text))
 
