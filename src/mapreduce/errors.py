@@ -72,6 +72,14 @@ class StorageFailed(MapReduceError):
     """A write, fsync, close or rename that the job's durability depends on failed; the process must end."""
 
 
+class PlanLost(MapReduceError):
+    """A job's plan is gone from the state folder, or is not what was planned; the job cannot go on without it."""
+
+    def __init__(self, job: int, problem: str) -> None:
+        super().__init__(f"the plan of job {job} {problem}; submit the job again")
+        self.job, self.problem = job, problem
+
+
 class CorruptRun(MapReduceError):
     """A run file (or a block in it) is missing, cut or altered; the map that made it may have to be made again."""
 

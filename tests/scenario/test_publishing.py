@@ -131,6 +131,47 @@ def test_an_output_folder_that_cannot_be_written_ends_the_coordinator_and_a_rest
         assert sim.begun_count("reduce") == 2
 
 
+def stopped_while_publishing(sim: Simulation, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A job whose outputs are all committed, and none has its name; its coordinator is dead."""
+
+    def fail(_part: publish.Part) -> None:
+        raise OSError(5, "input/output error")
+
+    sim.add_workers(2)
+    number = sim.submit(JOB)
+    with monkeypatch.context() as patched:
+        patched.setattr(publish, "_rename", fail)
+        sim.run_until(lambda: isinstance(sim.coordinator.error, StorageFailed))
+    assert sim.job(number).phase is JobPhase.COMMITTING
+    return number
+
+
+def test_a_job_that_is_being_published_needs_no_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with simulate(tmp_path, restarts=False) as sim:
+        number = stopped_while_publishing(sim, monkeypatch)
+        (sim.folder / "jobs" / str(number) / "plan.msgpack").unlink()
+        sim.start_coordinator()
+        sim.finish()
+        assert sim.begun_count("reduce") == 2, "nothing committed is done again"
+
+
+@pytest.mark.parametrize("is_plan_lost", [False, True])
+def test_an_output_that_is_gone_when_a_restart_publishes_is_made_again_by_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_plan_lost: bool
+) -> None:
+    with simulate(tmp_path, restarts=False) as sim:
+        number = stopped_while_publishing(sim, monkeypatch)
+        min((sim.jobs[number].output / "_mapreduce" / "attempts" / str(number)).glob("*.out")).unlink()
+        for run in (sim.folder / "jobs" / str(number) / "runs").glob("*.run"):
+            run.unlink()
+        if is_plan_lost:
+            (sim.folder / "jobs" / str(number) / "plan.msgpack").unlink()
+        sim.start_coordinator()
+        sim.finish(phases=(JobPhase.FAILED if is_plan_lost else JobPhase.COMPLETE,))
+        assert sim.job(number).reason == ("PlanLost" if is_plan_lost else "Complete")
+        assert (sim.remade() > 0) == (not is_plan_lost)
+
+
 def test_success_lists_counters_and_checksums_whatever_was_repeated(tmp_path: Path) -> None:
     with simulate(tmp_path) as sim:
         sim.failures = {("map", 0, 1): "crash", ("map", 1, 1): "user"}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from mapreduce.coordinator.plans import digest
 from mapreduce.coordinator.recovery import Recovered, recover
-from mapreduce.errors import WALForeign
+from mapreduce.coordinator.store import Store
+from mapreduce.errors import StorageFailed, WALForeign
 from mapreduce.scheduling import records as r
 from mapreduce.scheduling.transitions import JobPhase
 from mapreduce.wal.log import Log
@@ -120,6 +124,33 @@ def test_a_job_whose_plan_is_lost_fails_in_words(half_done: Simulation, harm: st
     assert isinstance(record, r.JobFinished)
     assert record.reason == "PlanLost"
     assert "plan" in record.message
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_a_plan_that_cannot_be_read_now_ends_the_start_and_not_the_job(
+    half_done: Simulation, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    read_bytes = Path.read_bytes
+
+    def fail(path: Path) -> bytes:
+        if path.name == "plan.msgpack":
+            raise OSError(number, os.strerror(number), str(path))
+        return read_bytes(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", fail)
+        with pytest.raises(StorageFailed, match=r"plan of job 1.* start the coordinator again"):
+            opened(half_done)
+    found = opened(half_done)
+    assert found.rebuilt == ()
+    assert found.plans[1].split_count == 4
+
+
+def test_a_plan_of_another_release_is_refused_and_the_job_goes_on_under_that_one(half_done: Simulation) -> None:
+    content = msgspec.msgpack.encode({"format": 99})
+    (half_done.folder / "jobs" / "1" / "plan.msgpack").write_bytes(content)
+    with pytest.raises(WALForeign, match=r"plan of job 1 .* release"):
+        Store(half_done.folder).plan(1, digest(content))
 
 
 def test_a_record_of_a_newer_release_is_refused_and_nothing_is_skipped(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from mapreduce.coordinator.plans import Plan, make_plan
 from mapreduce.coordinator.publish import plan_publication, publish
 from mapreduce.coordinator.shell import Shell
 from mapreduce.coordinator.store import Store
-from mapreduce.errors import UsageError
+from mapreduce.errors import PlanLost, UsageError
 from mapreduce.inlineinputs import with_files
 from mapreduce.model import reducer_count
 from mapreduce.scheduling import decide_backups, events
@@ -144,25 +144,32 @@ class Effects:
         is_uploaded = shell.settings.serves_data and job.spec.storage.shuffle == "Peer"
         publication = plan_publication(job, folder, shell.clock.utc_s(), __version__, is_content_checked=is_uploaded)
         missing, problem = await shell.blocking.run(lambda: publish(publication, lambda: not shell.log.is_fenced()))
-        if missing:
-            shell.turn(events.OutputsMissing(job.id, missing, problem))
-        else:
+        if not missing:
             shell.turn(events.Published(job.id))
+            return
+        try:
+            if job.id not in self._plans:  # recovery has left it out: publishing alone needs none
+                self._plans[job.id] = await shell.blocking.run(lambda: self._store.plan(job.id, job.plan))
+        except PlanLost as error:
+            shell.turn(events.JobBroken(job.id, type(error).__name__, str(error)))
+            return
+        shell.turn(events.OutputsMissing(job.id, missing, problem))
 
     async def _probe(self, job: Job) -> None:
         shell = self._shell
         sessions = shell.machine.sessions
-        reported = {index for number, index in sessions.reports if number == job.id}
         runs = probe.committed_runs(job)
         is_peer = job.spec.storage.shuffle == "Peer"
         if is_peer:  # replicas only: of the rest the second witness, or the end of the server, can tell
             runs = [run for run in runs if sessions.has_replica(job, run.id.index)]
+        reported = {run.id.index: run.id for run in runs if (job.id, run.id.index) in sessions.reports}
         folder = self._store.runs_folder(job.id)
         lost, problem = await shell.blocking.run(lambda: probe.find_lost(folder, runs, reported))
         if is_peer and lost:
             await shell.blocking.run(lambda: probe.remove(folder, lost))  # so that the worker may hand it in again
             shell.turn(events.ReplicasBad(job.id, lost, problem))
-        shell.turn(events.RunsProbed(job.id, () if is_peer else lost, problem))
+        refuted = tuple(run for run in reported.values() if run not in lost)
+        shell.turn(events.RunsProbed(job.id, () if is_peer else lost, problem, refuted))
 
     async def _clean_up(self, job: Job) -> None:
         shell = self._shell

@@ -17,7 +17,7 @@ from mapreduce.coordinator.plans import Plan
 from mapreduce.coordinator.statefiles import LOG_FOLDER
 from mapreduce.coordinator.store import Store
 from mapreduce.dataplane.runcheck import check_run
-from mapreduce.errors import CorruptRun, StorageFailed, WALForeign
+from mapreduce.errors import CorruptRun, PlanLost, WALForeign
 from mapreduce.protocol.messages import Notice
 from mapreduce.scheduling import records as r
 from mapreduce.scheduling import snapshot
@@ -50,7 +50,7 @@ def recover(folder: Path, files: FileSystem, runs_folder: Path | None = None) ->
 
     Raises:
         WALForeign: the log is another store's, or a newer release's.
-        StorageFailed: it cannot be read or written.
+        StorageFailed: it, or a plan beside it, cannot be read or written.
     """
     store = Store(folder, runs_folder)
     log, found = Log.open(files, str(folder / LOG_FOLDER), store_id=None, limits=LogLimits())
@@ -58,7 +58,7 @@ def recover(folder: Path, files: FileSystem, runs_folder: Path | None = None) ->
     rebuilt: tuple[r.AnyRecord, ...] = ()
     if found.rot:
         rebuilt = (*_lost_submissions(state, store), *(_rebuild(job, store) for job in _unfinished(state)))
-    plans, broken = _load_plans(state, store)
+    plans, broken = _load_plans(state, store, is_rebuilt=bool(found.rot))
     notices = tuple(
         Notice(reason=reason, message=text)
         for reason, text in (
@@ -90,13 +90,20 @@ def _unfinished(state: State) -> list[Job]:
     return [job for job in state.jobs.values() if job.phase in planned]
 
 
-def _load_plans(state: State, store: Store) -> tuple[dict[int, Plan], list[r.AnyRecord]]:
+def _load_plans(state: State, store: Store, *, is_rebuilt: bool) -> tuple[dict[int, Plan], list[r.AnyRecord]]:
+    """The plans of jobs that need one, and the ends of those whose plan is lost.
+
+    Only what is lost for good may be written down: a volume that fails to read ends this start, and the next one may
+    find it well. A job that is being published needs no plan, unless an output turns out to be gone.
+    """
     plans: dict[int, Plan] = {}
     broken: list[r.AnyRecord] = []
     for job in _unfinished(state):
+        if job.phase is JobPhase.COMMITTING and not is_rebuilt:
+            continue
         try:
             plans[job.id] = store.plan(job.id, job.plan)
-        except (StorageFailed, msgspec.DecodeError) as error:
+        except PlanLost as error:
             broken.append(r.JobFinished(job.id, "Failed", "PlanLost", str(error), job.started_at))
     return plans, broken
 

@@ -19,10 +19,11 @@ import msgspec
 from mapreduce.coordinator.plans import Plan, digest
 from mapreduce.coordinator.statefiles import CODE_FOLDER, JOBS_FOLDER, WORK_FOLDER, replace_file, temporary_prefix
 from mapreduce.coordinator.uploads import PART_SUFFIX
-from mapreduce.errors import StorageFailed
+from mapreduce.errors import PlanLost, WALForeign
 from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import SubmitRequest
 from mapreduce.typed import from_json
+from mapreduce.wal.files import storage_failure
 
 STATE_NAME: Final = "_mapreduce"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -127,16 +128,25 @@ class Store:
         """The plan with this address.
 
         Raises:
-            StorageFailed: it is missing or altered; the job cannot go on without it.
+            PlanLost: it is gone or altered, for good.
+            StorageFailed: it cannot be read now; the volume may give it another time.
+            WALForeign: another release wrote it.
         """
         path = self.job_folder(job) / "plan.msgpack"
         try:
             content = path.read_bytes()
+        except FileNotFoundError as error:
+            raise PlanLost(job, f"({path}) is gone") from error
         except OSError as error:
-            raise StorageFailed(f"the plan of job {job} cannot be read: {error}") from error
+            raise storage_failure(f"reading the plan of job {job}", error) from error
         if digest(content) != address:
-            raise StorageFailed(f"the plan of job {job} ({path}) was altered; cancel the job and submit it again")
-        return Plan.decode(content)
+            raise PlanLost(job, f"({path}) was altered")
+        try:
+            return Plan.decode(content)
+        except msgspec.DecodeError as error:  # whole, and not ours
+            raise WALForeign(
+                f"the plan of job {job} is none that this release knows ({error}); use the release that wrote it"
+            ) from error
 
     # ------------------------------------------------------------------------------------------------------- logs
 
