@@ -58,6 +58,9 @@ class FakeCoordinator:
         self.definitions: dict[int, JobDefinition] = {}
         self.bundles: dict[str, bytes] = {}
         self.runs: list[RunRef] = []
+        self.has_runs = True
+        """False: a map is being made, and who asks for the list of runs is told to ask again."""
+        self.runs_refused = 0
         self.pending: list[Assignment] = []
         self.leased: set[AttemptId] = set()
         self.results: dict[AttemptId, Finished] = {}
@@ -114,6 +117,11 @@ class FakeCoordinator:
         with self.changed:
             self.is_done = True
             self.changed.notify_all()
+
+    def complete_maps(self) -> None:
+        """Hand out the list of runs from now on."""
+        with self.changed:
+            self.has_runs = True
 
     def order(self, *, cancel: tuple[AttemptId, ...] = (), take_back: tuple[AttemptId, ...] = ()) -> None:
         """Send these orders with every heartbeat from now on."""
@@ -288,6 +296,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if found := re.fullmatch(r"/v1/jobs/(\d+)/definition", self.path):
             return msgspec.json.encode(coordinator.definitions[int(found[1])])
         if re.fullmatch(r"/v1/jobs/\d+/runs\?from=0&limit=\d+", self.path):
+            if not coordinator.has_runs:
+                coordinator.runs_refused += 1
+                coordinator.changed.notify_all()
+                raise Refuse(503, "not-ready")
             return msgspec.json.encode(RunsPage(runs=tuple(coordinator.runs)))
         if found := re.fullmatch(r"/v1/code/([0-9a-f]{64})", self.path):
             return coordinator.bundles[found[1]]

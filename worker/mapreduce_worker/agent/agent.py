@@ -265,7 +265,7 @@ class Agent:
             if prepared.assignment.id == attempt:
                 self._ready.remove(prepared)
                 return True
-        return False
+        return self._preparer.drop(attempt)
 
     def _holds(self, attempt: AttemptId) -> bool:
         with self._shared.changed:
@@ -275,7 +275,7 @@ class Agent:
         self._post(lambda: self._enqueue(assignment, outcome))
 
     def _enqueue(self, assignment: Assignment, outcome: Prepared | Failure) -> None:
-        if not self._holds(assignment.id):
+        if not (self._preparer.drop(assignment.id) and self._holds(assignment.id)):
             return
         if isinstance(outcome, Failure):
             self._report(Fail(id=assignment.id, failure=outcome))

@@ -1,6 +1,6 @@
 """What an attempt needs before it can run: its job's definition, the opened code, file names, the runs to read.
 
-Everything here calls the coordinator or peers and may block; it belongs to the preparing thread (`preparing`). Files
+Everything here calls the coordinator or peers and may block; it belongs to the preparing threads (`preparing`). Files
 are named after ids that the coordinator gave. What only some jobs need is imported when they need it: a worker has to
 start fast.
 """
@@ -84,6 +84,7 @@ class JobStore:
 
     def __init__(self, client: WorkerClient, session: Callable[[], str], settings: AgentSettings) -> None:
         self._client, self._session, self._settings = client, session, settings
+        self._runs_client = WorkerClient(settings.endpoint)  # runs are asked for in a thread of their own
         self._scratch = settings.scratch
         self._jobs: dict[int, JobFiles] = {}
         self._fetched: set[AttemptId] = set()
@@ -118,7 +119,7 @@ class JobStore:
         been made again in between, and its run be another one.
         """
         if self._runs is None or self._runs[0] != assignment.id.job or self._runs[1] < granted_s:
-            self._runs = (assignment.id.job, now_s, self._client.runs(self._session(), assignment.id.job))
+            self._runs = (assignment.id.job, now_s, self._runs_client.runs(self._session(), assignment.id.job))
         runs = self._runs[2]
         if not job.is_peer:
             folder = Path(job.definition.runs_dir)

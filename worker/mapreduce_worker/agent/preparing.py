@@ -1,7 +1,8 @@
 """Makes attempts ready to run in threads beside the main loop, and keeps trying while the coordinator is away.
 
 Inputs from afar are fetched in threads of their own, a few at once; the disk they take is bounded by how many attempts
-may wait with their inputs here.
+may wait with their inputs here. Runs have a thread as well: a reduce task whose runs are not complete waits for a map
+that is made again, and that may be one of this worker's.
 
 An attempt that cannot be made ready ends in a `Failure`; one that is no longer this worker's is dropped.
 """
@@ -32,12 +33,12 @@ def is_passing(error: Refusal) -> bool:
 
 
 class Preparer:
-    """Turns assignments into `Prepared`, in order.
+    """Turns assignments into `Prepared`, in order, but for what waits for inputs or runs. Used by one thread.
 
     Args:
         store: where jobs and runs come from.
-        holds: whether an attempt is still this worker's; called from the preparing thread.
-        done: takes each assignment's outcome; called from the preparing thread.
+        holds: whether an attempt is still this worker's; called from the preparing threads.
+        done: takes each assignment's outcome; called from the preparing threads.
     """
 
     def __init__(
@@ -48,7 +49,8 @@ class Preparer:
         done: Callable[[Assignment, Prepared | Failure], None],
     ) -> None:
         self._store, self._holds, self._done = store, holds, done
-        self._lane = Lane("prepare")
+        self._lane, self._runs = Lane("prepare"), Lane("runs")
+        self._expected: set[AttemptId] = set()
         self._streams: list[_Stream] = []
         self._next_stream = 0
 
@@ -62,7 +64,14 @@ class Preparer:
     def prepare(self, assignment: Assignment) -> None:
         """Make it ready in the background."""
         granted_s = time.monotonic()
+        self._expected.add(assignment.id)
         self._lane.put(lambda: self._prepare(assignment, lambda: self._try(assignment, granted_s)))
+
+    def drop(self, attempt: AttemptId) -> bool:
+        """Whether an outcome of this attempt is expected; from now on none is, so a late one is nobody's."""
+        is_expected = attempt in self._expected
+        self._expected.discard(attempt)
+        return is_expected
 
     def _prepare(self, assignment: Assignment, make: Callable[[], Prepared | None]) -> None:
         """`make` it, and again; None: somebody else goes on with it."""
@@ -104,6 +113,10 @@ class Preparer:
             stream = self._stream()
             stream.lane.put(lambda: self._prepare(assignment, lambda: self._fetch(stream, job, assignment)))
             return None
+        self._runs.put(lambda: self._prepare(assignment, lambda: self._find_sources(job, assignment, granted_s)))
+        return None
+
+    def _find_sources(self, job: JobFiles, assignment: Assignment, granted_s: float) -> Prepared:
         self._store.forget_unheld(self._holds)
         return Prepared(assignment, job, self._store.sources(job, assignment, granted_s, time.monotonic()))
 
