@@ -231,17 +231,6 @@ def _name_of(option: Any) -> str:
     return parameter.name or ""
 
 
-def cluster_job_options(command: _Command) -> _Command:
-    """Options of a job that mean something in a cluster only: `workers` and `image`."""
-    decorated: Any = command
-    for option in (
-        click.option("--image", metavar="IMAGE", help="Image in which the code runs.  [the operator's worker image]"),
-        click.option("--workers", type=click.IntRange(0, 10_000), metavar="N", help="Workers to start.  [2]"),
-    ):
-        decorated = option(decorated)
-    return typing.cast("_Command", decorated)
-
-
 def begin(
     job: JobOptions,
     *,

@@ -48,17 +48,17 @@ def test_a_job_is_submitted_followed_read_and_read_again_when_it_is_gone(
     mr: Mr, namespace: Namespace, tmp_path: Path
 ) -> None:
     counts = "and\t1\ncat\t1\ndog\t1\nend\t1\nthe\t3\n"
-    mr("submit", "wc.py", "text.txt", "-o", "pvc://results/wc", "--workers", "1", "--wait")
+    mr("submit", "wc.py", "text.txt", "-o", "pvc://made/wc", "--output-size", "64Mi", "--workers", "1", "--wait")
     assert mr("get", "wc", "--merge") == counts
     assert mr("get", "wc", "--top", "1") == "the\t3\n"
-    mr("get", "pvc://results/wc", "-o", "copy/")
+    mr("get", "pvc://made/wc", "-o", "copy/")
     parts = [part.read_text() for part in sorted((tmp_path / "copy").glob("part-*"))]
     assert sorted("".join(parts).splitlines(keepends=True)) == counts.splitlines(keepends=True)
     assert mr("ls", "-o", "name") == "mapreducejob.mapreduce.dev/wc\n"
     assert mr("ls").splitlines()[1].split()[:4] == ["wc", "Complete", "1/1", "1/1"]
     assert mr("why", "wc").startswith("wc: Complete in ")
     mr("rm", "wc", "--wait", "2m")
-    assert mr("get", "pvc://results/wc", "--merge") == counts
+    assert mr("get", "pvc://made/wc", "--merge") == counts
     namespace.until_gone("pods", "app.kubernetes.io/component=reader")
 
 

@@ -16,9 +16,10 @@ import msgspec
 from mapreduce import manifest as manifests
 from mapreduce.errors import InvalidInput, InvalidJobSpec, InvalidUserCode, UsageError
 from mapreduce.jobspec import Overrides
-from mapreduce.model import Code, Input, JobSpec, Manifest, Output
+from mapreduce.model import ClaimTemplate, Code, Input, JobSpec, Manifest, Output, Volume
 
 if TYPE_CHECKING:
+    from mapreduce_cli.cluster.joboptions import ClusterJobOptions
     from mapreduce_cli.options import JobOptions
 
 #: Inputs of this machine that travel inside the manifest, all together.
@@ -27,14 +28,14 @@ MOST_INLINE_CHARS: Final = 65_536
 _PLACES: Final = "pvc://CLAIM/PATH, configmap://NAME/PATH or http(s)://"
 
 
-def build(job: JobOptions, *, replicas: int | None = None, image: str | None = None, namespace: str = "") -> Manifest:
+def build(job: JobOptions, there: ClusterJobOptions, *, namespace: str = "") -> Manifest:
     """The manifest that a command line asks for. Raises UsageError of one kind or another; says notes on stderr."""
     if job.py_files:
         raise UsageError(
             "--py-files does not reach a cluster: build an image with the modules and name it by --image (see "
             "docs/how-to/code-and-dependencies.md)"
         )
-    overrides = job.overrides(replicas=replicas)
+    overrides = job.overrides(replicas=there.workers)
     if not job.file.is_file():
         raise UsageError(f"{job.file}: there is no such file; name the job's Python file or manifest first")
     if job.is_manifest:
@@ -51,8 +52,7 @@ def build(job: JobOptions, *, replicas: int | None = None, image: str | None = N
         if overrides.output is None:
             raise UsageError("no output is given; add -o pvc://CLAIM/PATH")
     spec = with_overrides(spec, overrides)
-    if image is not None:
-        spec = msgspec.structs.replace(spec, image=image)
+    spec = _with_claims(_changed(spec, image=there.image, ttl_seconds_after_finished=there.ttl_s), there)
     spec = msgspec.structs.replace(
         spec, inputs=_inputs(spec, Path.cwd() if overrides.inputs else job.file.absolute().parent)
     )
@@ -105,6 +105,30 @@ def with_overrides(spec: JobSpec, asked: Overrides) -> JobSpec:
     )
     changed: JobSpec = _changed(spec, **{field: getattr(asked, field) for field in fields})
     return changed
+
+
+def _with_claims(spec: JobSpec, there: ClusterJobOptions) -> JobSpec:
+    """With templates for the claims whose sizes were asked for. Raises UsageError."""
+    if there.storage_class is not None and there.output_size is None and there.runs_size is None:
+        raise UsageError("--storage-class is for claims that are made: give --output-size or --runs-size too")
+    if there.output_size is not None:
+        template = _changed(
+            spec.output.claim_template or ClaimTemplate(),
+            size=there.output_size,
+            storage_class_name=there.storage_class,
+        )
+        spec = msgspec.structs.replace(spec, output=msgspec.structs.replace(spec.output, claim_template=template))
+    if there.runs_size is not None:
+        if spec.storage.shuffle == "Peer":
+            raise UsageError("--runs-size is for shuffle Shared: with Peer, runs lie on the workers' own disks")
+        template = _changed(
+            spec.storage.runs.claim_template or ClaimTemplate(),
+            size=there.runs_size,
+            storage_class_name=there.storage_class,
+        )
+        storage = msgspec.structs.replace(spec.storage, runs=Volume(claim_template=template))
+        spec = msgspec.structs.replace(spec, storage=storage)
+    return spec
 
 
 def _with_code_of_manifest(spec: JobSpec, folder: Path) -> JobSpec:

@@ -16,6 +16,7 @@ from mapreduce_cli.cluster.manifests import build
 from mapreduce_cli.jobnames import OfCluster, jobs_of
 
 if TYPE_CHECKING:
+    from mapreduce_cli.cluster.joboptions import ClusterJobOptions
     from mapreduce_cli.cluster.options import Target
     from mapreduce_cli.options import JobOptions
 
@@ -25,10 +26,10 @@ TRIES: Final = 4
 _PAUSE_S: Final = 0.5
 
 
-def submit(job: JobOptions, target: Target, *, replicas: int | None, image: str | None, waits: bool) -> int:
+def submit(job: JobOptions, there: ClusterJobOptions, target: Target, *, waits: bool) -> int:
     """Create the job and print its resource name; the exit code."""
     jobs = jobs_of(target)
-    manifest = build(job, replicas=replicas, image=image)
+    manifest = build(job, there)
     if manifest.metadata.namespace and target.cluster.namespace is None:
         jobs.cluster.namespace = manifest.metadata.namespace
     elif manifest.metadata.namespace not in {"", jobs.cluster.namespace}:

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 import click
 
 from mapreduce.errors import Unreachable, UsageError
+from mapreduce_cli.cluster.joboptions import ClusterJobOptions, cluster_job_options
 from mapreduce_cli.cluster.options import Target, target_options
 from mapreduce_cli.connect import find
 from mapreduce_cli.jobnames import means_cluster
-from mapreduce_cli.options import JobOptions, begin, cluster_job_options, job_options
+from mapreduce_cli.options import JobOptions, begin, job_options
 
 if TYPE_CHECKING:
     from mapreduce.local.preparing import PreparedJob
@@ -29,7 +30,7 @@ _TRIES: Final = 4
     epilog="""\b
 Examples:
   mr submit wc.py pvc://books/ -o pvc://results/wc -n team-a
-  mr submit wc.py pvc://books/ -o pvc://results/wc --workers 8 --wait
+  mr submit wc.py pvc://books/ -o pvc://results/wc --output-size 10Gi --workers 8 --wait
   mr submit wordcount.py 'books/*.txt' -o out/ --dir state/
   id=$(mr submit job.yaml --coordinator http://127.0.0.1:8080) && mr wait $id
 \b
@@ -41,7 +42,7 @@ to the coordinator of yours that runs here, else to the kubeconfig's cluster."""
 @cluster_job_options
 @target_options
 @click.option("--wait", "waits", is_flag=True, help="Wait until the job has ended; the exit code says how.")
-def command(job: JobOptions, workers: int | None, image: str | None, target: Target, waits: bool) -> int:
+def command(job: JobOptions, there: ClusterJobOptions, target: Target, waits: bool) -> int:
     """Hand a job to a cluster or to a running coordinator; prints its name or id.
 
     FILE is a Python file with a mapper (and a reducer), or a manifest (.yaml). INPUTs are files, folders or globs, or
@@ -50,10 +51,10 @@ def command(job: JobOptions, workers: int | None, image: str | None, target: Tar
     if means_cluster(target):
         from mapreduce_cli.cluster.submitting import submit
 
-        return submit(job, target, replicas=workers, image=image, waits=waits)
-    if workers is not None or image is not None:
-        given = "--workers" if workers is not None else "--image"
-        raise UsageError(f"{given} means something in a cluster only; a coordinator's workers join it by `mr worker`")
+        return submit(job, there, target, waits=waits)
+    if there.given:
+        what = "a coordinator's workers join it by `mr worker`" if there.given[0] == "--workers" else "leave it out"
+        raise UsageError(f"{there.given[0]} means something in a cluster only; {what}")
     return _to_coordinator(job, target, waits=waits)
 
 

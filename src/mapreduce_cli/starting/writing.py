@@ -115,10 +115,12 @@ mr get out/                                  # the result; --top 10, --merge
 In a cluster with the operator, the input on the claim `input`:
 
 ```sh
-mr submit job.py pvc://input/ -o pvc://results/{plan.name} --workers 4{pattern}
+mr submit job.py pvc://input/ -o pvc://results/{plan.name} --output-size 1Gi --workers 4{pattern}
 mr watch {plan.name}
 mr get {plan.name} --top 10
 mr manifest job.py pvc://input/ -o pvc://results/{plan.name} > job.yaml    # the same for kubectl apply
 ```
+
+`--output-size` makes the claim `results` if there is none. It outlives the job.
 """
     return text
