@@ -285,7 +285,7 @@ def test_an_output_names_its_newest_job(person: Person) -> None:
             404,
             "NotFound",
             2,
-            "the cluster does not know MapReduceJobs: the operator's chart is not installed; `mr doctor -n team-a` says",
+            "the cluster does not know MapReduceJobs: the operator's chart is not installed; `mr doctor -n team-a`",
         ),
         (503, "ServiceUnavailable", 3, "cannot do this now"),
     ],

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mapreduce
 from mapreduce.diagnosis.facts import JobFacts, RunningTask
 from mapreduce.diagnosis.headline import headline
+from mapreduce.diagnosis.remedies import REMEDIES
 from mapreduce.diagnosis.skew import Quantiles
+from mapreduce.errors import UsageError
 from mapreduce.protocol.messages import AttemptId, Failure, FailureSample, JobStatus, TaskCounts
+from mapreduce.scheduling.decide_attempts import REASONS
 
 EVEN = Quantiles(count=60, least=1.0, p25=1.0, median=1.0, p75=1.2, most=1.5)
 SKEWED = Quantiles(count=60, least=1.0, p25=1.0, median=1.0, p75=2.0, most=30.0)
@@ -72,12 +78,27 @@ def test_a_failed_job_says_why_and_what_to_do() -> None:
     assert (found.severity, "map-3" in found.fix) == ("bad", True)
 
 
+@pytest.mark.parametrize(("source", "named"), [("out", "mr replay out map-3"), ("", "mr replay 1 map-3")])
+def test_the_command_that_runs_a_failed_task_again_names_the_job(source: str, named: str) -> None:
+    failed = status("Failed", finished_at=130.0, reason="TaskFailed", failures=(failure("KeyError"),))
+    assert f"`{named}`" in headline(facts(failed, source=source)).fix
+
+
 @pytest.mark.parametrize(
     ("reason", "word"),
-    [("OutOfMemory", "memory"), ("TaskTimedOut", "taskTimeoutSeconds"), ("BadInput", "input"), ("PlanLost", "")],
+    [("OutOfMemory", "memory"), ("TaskTimedOut", "taskTimeoutSeconds"), ("BadInput", "input"), ("Newer", "")],
 )
 def test_each_reason_of_a_failure_has_its_own_remedy(reason: str, word: str) -> None:
     assert word in headline(facts(status("Failed", finished_at=130.0, reason=reason, message="no"))).fix
+
+
+def test_every_reason_by_which_the_engine_can_end_a_job_has_a_remedy() -> None:
+    engine = Path(mapreduce.__file__).parent
+    sources = [path.read_text() for folder in ("scheduling", "coordinator") for path in engine.glob(f"{folder}/*.py")]
+    written = {reason for source in sources for reason in re.findall(r'"Failed",\s*"(\w+)"', source)}
+    assert {"NonDeterministicMap", "PlanLost"} <= written
+    refusals = {UsageError.__name__, *(kind.__name__ for kind in UsageError.__subclasses__())}
+    assert set(REASONS.values()) | written | refusals <= set(REMEDIES)
 
 
 def test_a_queued_job_says_behind_whom_it_waits() -> None:

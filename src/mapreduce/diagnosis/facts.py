@@ -43,3 +43,5 @@ class JobFacts:
     """Nothing is granted because the coordinator's disk is nearly full."""
     waits_behind: str = ""
     """Name of the job that runs first, for a job in the queue."""
+    source: str = ""
+    """How commands name the job; empty where its id does."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from mapreduce.diagnosis.facts import JobFacts
+from mapreduce.diagnosis.remedies import remedy
 from mapreduce.diagnosis.skew import LEAST_LONG_S, heavy_partitions, skew_ratio
 from mapreduce.protocol.messages import JobStatus
 
@@ -54,7 +55,7 @@ def _ended(facts: JobFacts) -> Headline | None:
             return Headline(f"Complete in {elapsed}{extra}", "good")
         case "Failed":
             first = status.message.strip().partition("\n")[0] or status.reason
-            return Headline(f"Failed after {elapsed}: {first}", "bad", _fix_of_failure(status))
+            return Headline(f"Failed after {elapsed}: {first}", "bad", remedy(status, source=facts.source))
         case "Cancelled":
             return Headline(f"Cancelled after {elapsed}", "warning")
         case _:
@@ -185,21 +186,6 @@ def _was_slowed(facts: JobFacts) -> bool:
     """The longest reduce stood out, and for long enough to matter."""
     spread = facts.durations.get("reduce")
     return spread is not None and spread.most >= LEAST_LONG_S and skew_ratio(spread) >= 1.5
-
-
-def _fix_of_failure(status: JobStatus) -> str:
-    match status.reason:
-        case "TaskFailed":
-            task = status.failures[-1].id.task if status.failures else "TASK"
-            return f"Correct the code or the record and run the job again; `mr replay` runs {task} under a debugger."
-        case "OutOfMemory":
-            return "Raise workers.memoryLimitBytes, or make values smaller with a combiner."
-        case "TaskTimedOut":
-            return "Raise taskTimeoutSeconds, or make splits smaller."
-        case "BadInput":
-            return "Correct the input, or name another format or encoding."
-        case _:
-            return ""
 
 
 def _left(status: JobStatus) -> int:

@@ -96,6 +96,7 @@ def job_facts(state: State, job: Job, seen: Seen, status: JobStatus) -> JobFacts
         oldest=_oldest(job, seen.now_at),
         is_paused=seen.is_paused,
         waits_behind=ahead.name if ahead is not None and ahead is not job else "",
+        source=seen.source,
     )
 
 
