@@ -49,6 +49,9 @@ def _validated(seen: Observed, verdict: Verdict) -> Finding:
     outcome = verdict.outcome
     if outcome is not None and outcome.kind == "Failed" and outcome.reason in _INVALID:
         return Finding("False", outcome.reason, outcome.message)
+    before = seen.job.condition("Validated")
+    if outcome is not None and not verdict.is_started and before is not None and before.status != "True":
+        return Finding(before.status, before.reason, before.message)  # it ended before it could be taken up
     return Finding.true("Accepted")
 
 
@@ -173,9 +176,9 @@ def _stalled(seen: Observed, verdict: Verdict, coordinator: Finding, workers: Fi
     if seen.wanted.replicas == 0 and verdict.is_started:
         return Finding.true("WorkersScaledDown")
     since = times.seconds(seen.job.status.pending_since)
-    if since is None or seen.now_s - since < _STALLED_AFTER_S or seen.ready_workers:
+    if since is None or seen.now_s - since < _STALLED_AFTER_S or seen.can_work:
         return Finding.false("AsExpected")
-    for finding in (coordinator, workers):
+    for finding in (coordinator, *(() if seen.ready_workers else (workers,))):
         if finding.status == "False" and finding.reason not in _PASSING | {"Starting", "Pending"}:
             return Finding("True", finding.reason, finding.message)
     return Finding.false("AsExpected")

@@ -304,8 +304,10 @@ _ALL: Final = (
     ),
     Reason(
         "PendingDeadlineExceeded",
-        "No worker was ready within spec.pendingDeadlineSeconds.",
-        "Condition WorkersReady has the cause.",
+        "No task could run for spec.pendingDeadlineSeconds: something was missing, or the coordinator or all workers "
+        "were not ready.",
+        "Remove the cause that the message names, or raise spec.pendingDeadlineSeconds; then delete the job and apply "
+        "it again.",
     ),
     # Edits that a running job does not follow
     Reason(
@@ -322,7 +324,7 @@ _ALL: Final = (
     Reason("Deleting", "The job is being deleted.", ""),
     Reason(
         "CleanUpFailed",
-        "Runs of the job could not be removed from a claim that was given to it.",
+        "What the deleted job left on a claim could not be removed.",
         "Remove the folder that the message names, by a pod that mounts the claim.",
     ),
     Reason(

@@ -206,8 +206,9 @@ def _suspension_over_s(seen: Observed, finding: Finding) -> int:
 
 
 def _pending_since(seen: Observed, verdict: Verdict) -> str | None:
-    waits = verdict.is_started and not verdict.is_suspending and verdict.outcome is None
-    if not waits or seen.ready_workers or seen.wanted.replicas == 0:
+    is_blocked = verdict.blocker is not None
+    waits = (verdict.is_started or is_blocked) and not verdict.is_suspending and verdict.outcome is None
+    if not waits or (seen.can_work and not is_blocked) or seen.wanted.replicas == 0:
         return None
     return seen.job.status.pending_since or times.text(seen.now_s)
 

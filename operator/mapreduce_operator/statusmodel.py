@@ -150,9 +150,16 @@ class JobStatus(_Status, frozen=True):
     suspended_seconds: Annotated[
         Count, Meta(description="Time the job was suspended so far, which its active deadline does not count.")
     ] = 0
-    pending_since: Annotated[Time, Meta(description="Since when no worker is ready, while some should be.")] | None = (
-        None
-    )
+    pending_since: (
+        Annotated[
+            Time,
+            Meta(
+                description="Since when no task can run although some should: something is missing, the coordinator is "
+                "not ready, or no worker is."
+            ),
+        ]
+        | None
+    ) = None
     spec_digest: Annotated[Digest, Meta(description="Digest of the specification that the job was started with.")] = ""
     code_digest: Annotated[Digest, Meta(description="Digest of the code that the job was started with.")] = ""
     maps: Annotated[Tasks, Meta(description="The map tasks.")] = Tasks()

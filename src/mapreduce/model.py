@@ -307,7 +307,12 @@ class JobSpec(_Spec, frozen=True):
     pending_deadline_seconds: (
         Annotated[
             int,
-            Meta(ge=1, le=31_536_000, description="Time without a single ready worker after which the job fails."),
+            Meta(
+                ge=1,
+                le=31_536_000,
+                description="Time after which the job fails if meanwhile no task can run: a claim or ConfigMap is "
+                "missing, the coordinator is not ready, or not a single worker is.",
+            ),
         ]
         | None
     ) = None

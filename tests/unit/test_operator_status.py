@@ -165,6 +165,42 @@ def test_a_job_that_waits_for_somebody_is_stalled_after_a_while() -> None:
     assert conditions_of(long)["Stalled"] == ("True", "ImagePullFailed")
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("pod has unbound immediate PersistentVolumeClaims", "ClaimPending"),
+        ("1 node(s) had volume node affinity conflict", "VolumeNodeLost"),
+    ],
+)
+def test_a_job_without_a_coordinator_is_stalled_although_its_workers_are_ready(words: str, reason: str) -> None:
+    dead = coordinator(is_ready=False, phase="Pending", node="", unschedulable=words)
+    pods, silent = (dead, worker(0), worker(1)), {"answer": Answer()}
+    assert conditions_of(started(pods=pods, fields=silent))["Stalled"] == ("False", "AsExpected")
+    seen = started(pods=pods, fields=silent, status={"pendingSince": times.text(NOW_S - 61)})
+    assert conditions_of(seen)["Stalled"] == ("True", reason)
+
+
+def test_a_short_absence_of_the_coordinator_stalls_nothing_and_does_not_add_up() -> None:
+    restarting = coordinator(is_ready=False, containers=(running("coordinator", ready=False, restarts=1),))
+    away = started(pods=(restarting, worker(0), worker(1)), fields={"answer": Answer(problem="refused")})
+    assert conditions_of(away)["Stalled"] == ("False", "AsExpected")
+    pending = plan(away).status
+    assert pending is not None
+    assert pending.pending_since == times.text(NOW_S)
+    back = started(status={"pendingSince": pending.pending_since})
+    assert reported(plan(back)).get("pendingSince") is None
+
+
+def test_a_claim_whose_class_binds_late_and_fails_is_said_for_a_pod_that_the_scheduler_only_waits_with() -> None:
+    stuck = coordinator(is_ready=False, phase="Pending", node="", containers=())
+    event = EventFact(
+        kind="PersistentVolumeClaim", name="x", reason="ProvisioningFailed", message="no such pool", at_s=NOW_S
+    )
+    seen = started(pods=(stuck, worker(0)), fields={"answer": Answer(), "events": (event,)})
+    assert conditions_of(seen)["CoordinatorReady"] == ("False", "ClaimPending")
+    assert "no such pool" in message_of(seen, "CoordinatorReady")
+
+
 def test_a_coordinator_that_is_started_again_is_said_and_the_counts_stay() -> None:
     restarting = coordinator(is_ready=False, containers=(running("coordinator", ready=False, restarts=1),))
     seen = started(

@@ -122,6 +122,17 @@ class Observed:
         return sum(pod.is_ready and not pod.is_going for pod in self.children.live_workers)
 
     @cached_property
+    def is_coordinator_up(self) -> bool:
+        """Whether the coordinator serves its workers: it answers, or its pod is ready all the same."""
+        pod = self.children.coordinator
+        return self.answer.progress is not None or (pod is not None and pod.is_ready and not pod.is_going)
+
+    @cached_property
+    def can_work(self) -> bool:
+        """Whether tasks can run: the coordinator is up, and some worker is ready."""
+        return self.is_coordinator_up and self.ready_workers > 0
+
+    @cached_property
     def has_run(self) -> bool:
         """Whether pods of this job exist or should."""
         children = self.children

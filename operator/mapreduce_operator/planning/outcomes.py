@@ -106,18 +106,24 @@ def _reported(seen: Observed) -> Outcome | None:
 
 def _overdue(seen: Observed) -> Outcome | None:
     wanted = seen.wanted
-    if wanted.is_suspended or not seen.is_started:
+    if wanted.is_suspended:
         return None
-    if wanted.active_deadline_s is not None and active_s(seen) >= wanted.active_deadline_s:
+    if seen.is_started and wanted.active_deadline_s is not None and active_s(seen) >= wanted.active_deadline_s:
         return _failed(Problem("DeadlineExceeded", f"It is at {active_s(seen):.0f} of {wanted.active_deadline_s} s."))
-    since = times.seconds(seen.job.status.pending_since)
-    if wanted.pending_deadline_s is None or since is None or seen.ready_workers:
+    since, blocker = times.seconds(seen.job.status.pending_since), start.blocker(seen)
+    if wanted.pending_deadline_s is None or since is None or wanted.replicas == 0:
         return None
-    if seen.now_s - since >= wanted.pending_deadline_s:
-        cause = problems.of_workers(seen) or problems.of_coordinator(seen)
+    if seen.now_s - since >= wanted.pending_deadline_s and (blocker is not None or not seen.can_work):
+        cause = blocker or _why_pending(seen)
         words = reason(cause.reason).message(cause.facts) if cause is not None else ""
         return _failed(Problem("PendingDeadlineExceeded", words))
     return None
+
+
+def _why_pending(seen: Observed) -> Problem | None:
+    """The coordinator's trouble first, for workers can do nothing without it."""
+    found = problems.of_coordinator(seen) if not seen.is_coordinator_up else None
+    return found or (problems.of_workers(seen) if not seen.ready_workers else None)
 
 
 def _failed(problem: Problem) -> Outcome:

@@ -95,6 +95,8 @@ def _of_pod(seen: Observed, pod: Pod) -> Problem | None:
         if problem := _of_container(pod, container):
             return problem
     if _is_slow(seen, pod):
+        if not pod.node and (said := _why_no_volume(seen)):  # a class that binds late is waited for without a word
+            return Problem("ClaimPending", _facts(pod.name, said))
         for event in _events(seen, "Pod", pod.name):
             if event.reason in _MOUNT_EVENTS:
                 return Problem("VolumeNotMounted", _facts(pod.name, event.message))
@@ -108,9 +110,12 @@ def _of_scheduling(seen: Observed, pod: Pod) -> Problem:
     if "persistentvolumeclaim" in words and "not found" in words:
         return Problem("ClaimMissing", _facts(pod.name, words))
     if "unbound immediate PersistentVolumeClaims" in words or "unbound PersistentVolumeClaims" in words:
-        said = next((one.message for one in seen.events if one.reason in _CLAIM_EVENTS), "")
-        return Problem("ClaimPending", _facts(pod.name, said or words))
+        return Problem("ClaimPending", _facts(pod.name, _why_no_volume(seen) or words))
     return Problem("Unschedulable", _facts(pod.name, words))
+
+
+def _why_no_volume(seen: Observed) -> str:
+    return next((one.message for one in seen.events if one.reason in _CLAIM_EVENTS), "")
 
 
 def _of_container(pod: Pod, container: Container) -> Problem | None:

@@ -33,6 +33,17 @@ _STATES: Final[dict[str, JobState]] = {
     "Failed": "Failed",
     "Starting": "Planning",
 }
+#: A Service leads to its new pod a moment after that is ready; for so long after the start it is not worth a word.
+_SETTLING_S: Final = 60.0
+#: Conditions, and their status while they keep a job from going on, the most telling first.
+_WAITS: Final = (
+    ("Stalled", "True"),
+    ("Suspended", "True"),
+    ("Validated", "False"),
+    ("Degraded", "True"),
+    ("CoordinatorReady", "False"),
+    ("WorkersReady", "False"),
+)
 
 
 def wait_for(found: OfCluster, *, timeout_s: float | None) -> int:
@@ -102,9 +113,12 @@ def follow(found: OfCluster, *, deadline_s: float = math.inf) -> Iterator[Cluste
 
 def waits_for(job: ClusterJob) -> str:
     """What keeps a job that has not ended from going on, in the operator's words; empty when nothing does."""
-    for type_, bad in (("Stalled", "True"), ("Suspended", "True"), ("Degraded", "True"), ("WorkersReady", "False")):
+    usual = {"Starting", "JobEnded", "Pending"}
+    if time.time() - (seconds_of(job.status.start_time) or 0.0) < _SETTLING_S:
+        usual.add("CoordinatorUnreachable")
+    for type_, bad in _WAITS:
         found = job.condition(type_)
-        if found is not None and found.status == bad and found.reason not in {"Starting", "JobEnded", "Pending"}:
+        if found is not None and found.status == bad and found.reason not in usual:
             return found.message or found.reason
     return ""
 
