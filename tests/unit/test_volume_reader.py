@@ -120,4 +120,5 @@ def test_it_only_reads(serving: Serving, method: str) -> None:
 def test_without_success_there_is_no_result(serving: Serving) -> None:
     (serving.output / "_SUCCESS").unlink()
     status, body = serving.ask("/v1/jobs/1/parts")
-    assert (status, "no _SUCCESS" in json.loads(body)["message"]) == (404, True)
+    assert status == 404
+    assert json.loads(body)["message"].startswith("There is no finished result here: the folder has no _SUCCESS")

@@ -61,14 +61,14 @@ class TraceParameters(msgspec.Struct, frozen=True):
 async def page(context: Context, _: Caller, __: NoParameters, ___: NoBody) -> Answer:
     """Give the page, which is empty until it has bought a token."""
     if not context.has_page:
-        raise not_found("page: this coordinator was started with --no-page")
+        raise not_found("page", "this coordinator was started with --no-page")
     return Bytes(served_page(), HTML, page_headers())
 
 
 async def issue_ticket(context: Context, _: Caller, __: NoParameters, ___: NoBody) -> Answer:
     """Give a ticket for one browser."""
     if not context.has_page:
-        raise not_found("page: this coordinator was started with --no-page")
+        raise not_found("page", "this coordinator was started with --no-page")
     return Json(TicketReply(ticket=context.tickets.issue()))
 
 

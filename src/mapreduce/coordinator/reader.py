@@ -95,7 +95,7 @@ class Reader:
 
     def _output(self) -> Path:
         if self._places.output is None:
-            raise not_found("the output: this reader has only the log's volume")
+            raise not_found("output", "this reader has only the log's volume")
         return self._places.output
 
     def _parts(self) -> list[str]:
@@ -104,13 +104,15 @@ class Reader:
             success = msgspec.json.decode((folder / SUCCESS_NAME).read_bytes())
             return [name for name in success["parts"] if "/" not in name and not name.startswith(".")]
         except FileNotFoundError:
-            raise not_found("a finished result: the folder has no _SUCCESS") from None
+            raise not_found("finished result", "the folder has no _SUCCESS; `mr why` says how far the job is") from None
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-            raise not_found("a finished result: the folder's _SUCCESS cannot be read") from None
+            raise not_found(
+                "finished result", "the folder's _SUCCESS cannot be read; another program wrote it"
+            ) from None
 
     def _store(self) -> Store:
         if self._places.state is None:
-            raise not_found("the logs: this reader has only the output's volume")
+            raise not_found("log", "this reader has only the output's volume")
         return Store(self._places.state)
 
     def _tasks(self) -> list[str]:

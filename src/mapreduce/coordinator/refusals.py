@@ -76,9 +76,9 @@ def forbidden(message: str) -> Refused:
     return Refused("forbidden", message)
 
 
-def not_found(what: str) -> Refused:
-    """The thing named (`job 7`, `part part-00003 of job 7`) does not exist here."""
-    return Refused("not-found", f"There is no {what} here.")
+def not_found(what: str, because: str = "") -> Refused:
+    """The thing named (`job 7`, `part part-00003 of job 7`) does not exist here; `because` may say why, and what helps."""
+    return Refused("not-found", f"There is no {what} here" + (f": {because}." if because else "."))
 
 
 def epoch_changed(current_epoch: int) -> Refused:
