@@ -77,7 +77,7 @@ def forbidden(message: str) -> Refused:
 
 
 def not_found(what: str, because: str = "") -> Refused:
-    """The thing named (`job 7`, `part part-00003 of job 7`) does not exist here; `because` may say why, and what helps."""
+    """The thing named (`job 7`, `part part-00003 of job 7`) does not exist here; `because` may say why."""
     return Refused("not-found", f"There is no {what} here" + (f": {because}." if because else "."))
 
 
