@@ -21,10 +21,12 @@ def main() -> int:
         return error.exit_code
     logs.set_up(settings)
     assert handlers.notice is not None, "importing the handlers registers them"
+    namespaces = list(settings.namespaces)  # those that can be looked at are left in it, before kopf begins to watch
     kopf.run(
-        clusterwide=not settings.namespaces,
-        namespaces=list(settings.namespaces),
+        clusterwide=not namespaces,
+        namespaces=namespaces,
         standalone=True,
+        memo=kopf.Memo(namespaces=namespaces),
     )
     return 0
 

@@ -51,6 +51,8 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.persistence.finalizer = f"{GROUP}/kopf"
     memo.operator = Operator(ours, end=lambda: signal.raise_signal(signal.SIGTERM))
     await memo.operator.start()
+    if ours.namespaces and (watched := memo.get("namespaces")) is not None:
+        watched[:] = memo.operator.namespaces  # kopf begins after this, and would end where it may not look
 
 
 @kopf.on.cleanup()

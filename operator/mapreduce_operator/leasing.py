@@ -49,6 +49,8 @@ class Election:
     duration_s: float
     now_s: Callable[[], float] = time.monotonic
     is_leader: bool = False
+    is_standby: bool = False
+    """Whether another one was seen to hold it."""
     _seen: tuple[str, str] = field(default=("", ""), init=False)
     _seen_s: float = field(default=float("-inf"), init=False)
     _renewed_s: float = field(default=float("-inf"), init=False)
@@ -82,10 +84,11 @@ class Election:
             got = await self._attempt()
         except ApiError as error:
             logger.warning("The Lease cannot be looked at: %s", error)
+            self.is_standby = False
             return False
         if got:
             self._renewed_s = began_s
-        self.is_leader = got
+        self.is_leader, self.is_standby = got, not got
         metrics.IS_LEADER.set(int(got))
         return got
 

@@ -61,9 +61,14 @@ class Memories:
             self._of.pop(uid, None)
             self._departed.pop(uid, None)
 
-    def depart(self, uid: str, pod: Pod) -> None:
-        """A pod is gone; of workers, the coordinator will be told."""
-        if pod.component == "worker" and uid in self._of:
+    def depart(self, namespace: str, uid: str, pod: Pod) -> None:
+        """A pod is gone; of workers, the coordinator will be told, unless it was while the pod was there."""
+        memory = self._of.get(uid)
+        if pod.component != "worker" or memory is None or memory.key.namespace != namespace:
+            return
+        if pod.name in memory.told:
+            memory.told.discard(pod.name)
+        else:
             self._departed.setdefault(uid, {})[pod.name] = pod
 
     def departed(self, uid: str) -> tuple[Pod, ...]:

@@ -17,6 +17,9 @@ STATUS_WRITES: Final = Counter("mapreduce_operator_status_writes", "Statuses tha
 ACTIONS: Final = Counter("mapreduce_operator_actions", "What was done for jobs.", ["action"])
 RELISTS: Final = Counter("mapreduce_operator_relists", "Complete lists that a watch had to begin with.", ["kind"])
 SILENCE_SECONDS: Final = Gauge("mapreduce_operator_silence_seconds", "Time since the last sign of life of a watch.")
+CLOSED_NAMESPACES: Final = Gauge(
+    "mapreduce_operator_closed_namespaces", "Namespaces that are to be looked after and may not be looked at."
+)
 IS_LEADER: Final = Gauge("mapreduce_operator_leader", "1 while this operator acts.")
 ACCEPT_SECONDS: Final = Histogram(
     "mapreduce_operator_accept_seconds",

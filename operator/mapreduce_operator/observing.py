@@ -53,9 +53,9 @@ class Watches:
     def children(self, job: Resource, others: frozenset[tuple[str, str]]) -> Children:
         """What is known of a job's children."""
         names = job.names
-        sets = {one.name: one for watch in self.stateful_sets for one in watch.of(job.uid)}
-        batches = {one.name: one for watch in self.jobs for one in watch.of(job.uid)}
-        pods = [one for watch in self.pods for one in watch.of(job.uid)]
+        sets = {one.name: one for watch in self.stateful_sets for one in watch.of(job.namespace, job.uid)}
+        batches = {one.name: one for watch in self.jobs for one in watch.of(job.namespace, job.uid)}
+        pods = [one for watch in self.pods for one in watch.of(job.namespace, job.uid)]
         return Children(
             stateful_set=sets.get(names.coordinator),
             workers=batches.get(names.workers),
@@ -66,7 +66,13 @@ class Watches:
 
     def orphans(self, key: Key, uid: str) -> tuple[Pod, ...]:
         """Pods of jobs of that name that are gone; `uid` is the job that is there, or empty."""
-        return tuple(pod for watch in self.pods for other in watch.uids(key) if other != uid for pod in watch.of(other))
+        return tuple(
+            pod
+            for watch in self.pods
+            for other in watch.uids(key)
+            if other != uid
+            for pod in watch.of(key.namespace, other)
+        )
 
 
 class Observer:

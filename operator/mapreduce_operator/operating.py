@@ -22,11 +22,13 @@ from mapreduce_operator.observing import Observer, Watches
 from mapreduce_operator.passes import Passes
 from mapreduce_operator.progress import Coordinators
 from mapreduce_operator.queueing import Key, Queue
+from mapreduce_operator.reach import Reach
 from mapreduce_operator.settings import Settings
 from mapreduce_operator.watches import Children
 
 _CRD_LOOK_S: Final = 2.0
 _GAUGE_EVERY_S: Final = 5.0
+_LOOKS_PER_WATCH: Final = 6
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class Operator:
         self._coordinators: Coordinators | None = None
         self._election: Election | None = None
         self._queue: Queue | None = None
+        self._reach: Reach | None = None
         self._runners: list[web.AppRunner] = []
         self._is_stopping = False
         self._tasks: Final[list[asyncio.Task[None]]] = []
@@ -54,7 +57,8 @@ class Operator:
         )
         self._api = Api(await configuration(), request_s=self.settings.request_s)
         cluster = Cluster(self._api)
-        await self._wait_for_crd(cluster)
+        reach = self._reach = Reach(cluster, self.settings.namespaces)
+        await reach.wait_for_definition(probe.came_on)
         if self.settings.lease_namespace:
             self._election = Election(
                 cluster,
@@ -63,24 +67,32 @@ class Operator:
                 self.settings.identity,
                 self.settings.lease_s,
             )
+            probe.is_standby = lambda: self._election is not None and self._election.is_standby
             await self._election.acquire()
+            probe.came_on()
             self._run(self._hold(self._election), "hold the Lease")
         clock, memories = SystemClock(), Memories()
         self._coordinators = Coordinators()
-        watches = self._watches(memories)
+        watches = self._watches(memories, reach.wanted)
+        probe.watches_s = lambda: [watch.alive_s for watch in watches.all]
         observer = Observer(cluster, self._coordinators, watches, memories, self.settings, clock)
         passes = Passes(cluster, self._coordinators, observer, memories, self.settings, clock)
         self._queue = Queue(passes.look, at_once=self.settings.passes_at_once)
         for watch in watches.all:
             self._run(watch.run(cluster, watch_s=self.settings.watch_s), f"watch {watch.kind} {watch.namespace}")
-        for watch in watches.all:
-            await watch.is_complete.wait()
+        await reach.find(watches, probe.came_on)
         self._run(self._queue.run(), "passes")
         self._run(self._resync(cluster), "resync")
         self._run(self._measure(memories), "measure")
         self._run(self._check_definition(self._api), "check the definition")
-        probe.watches_s = lambda: [watch.alive_s for watch in watches.all]
+        self._run(self._end_for_others(reach, watches), "look for other namespaces")
         probe.overdue_s = self._queue.overdue_s
+        probe.is_acting = True
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Those of the settings' namespaces that can be looked after, once it has started."""
+        return self._reach.reached if self._reach is not None else ()
 
     async def stop(self) -> None:
         """End everything, and let the next operator begin at once."""
@@ -111,19 +123,9 @@ class Operator:
             await self._queue.stop()
         self._end()
 
-    async def _wait_for_crd(self, cluster: Cluster) -> None:
-        """The CRD may be installed after the operator; kopf would not look again."""
-        is_told = False
-        while True:
-            try:
-                async for _ in cluster.pages(KIND, self.settings.namespaces[0] if self.settings.namespaces else "", ""):
-                    return
-            except ApiError as error:
-                if not is_told:
-                    is_told = True
-                    said = str(error).strip()
-                    logger.warning("Jobs cannot be listed: %s. Is the definition %s installed?", said, definition.NAME)
-            await asyncio.sleep(_CRD_LOOK_S)
+    async def _end_for_others(self, reach: Reach, watches: Watches) -> None:
+        await reach.until_changed(watches, look_s=self.settings.watch_s / _LOOKS_PER_WATCH)
+        self._end()
 
     async def _check_definition(self, api: Api) -> None:
         """Say so if the definition is older than this operator. It is published some time after it is served."""
@@ -146,8 +148,7 @@ class Operator:
                 ", ".join(missing[:10]),
             )
 
-    def _watches(self, memories: Memories) -> Watches:
-        namespaces = self.settings.namespaces or ("",)
+    def _watches(self, memories: Memories, namespaces: tuple[str, ...]) -> Watches:
         return Watches(
             tuple(Children("Pod", one, facts.pod, self.notice, memories.depart) for one in namespaces),
             tuple(Children("StatefulSet", one, facts.stateful_set, self.notice) for one in namespaces),
@@ -158,7 +159,7 @@ class Operator:
         """Look at every job now and then, whatever events said or did not say."""
         while True:
             await asyncio.sleep(self.settings.resync_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
-            for namespace in self.settings.namespaces or ("",):
+            for namespace in self._reach.reached if self._reach is not None else ():
                 try:
                     async for jobs, _ in cluster.pages(KIND, namespace, ""):
                         for raw in jobs:

@@ -45,7 +45,7 @@ class Settings:
     request_s: float = 30.0
     """Longest time of one request to the API server."""
     health_port: int = 0
-    """Where `/healthz` answers; 0: nowhere."""
+    """Where `/healthz` and `/readyz` answer; 0: nowhere."""
     metrics_port: int = 0
     """Where Prometheus reads; 0: nowhere."""
     passes_at_once: int = 32

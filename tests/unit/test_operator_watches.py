@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from mapreduce_operator import facts, watches
+from mapreduce_operator import facts, ownership, watches
 from mapreduce_operator.api import ApiError
 from mapreduce_operator.facts import Pod
 from mapreduce_operator.naming import Names
@@ -23,26 +23,28 @@ NAMES = Names("count", UID)
 
 def _pod(name: str, **status: str) -> Raw:
     labels = NAMES.labels("worker")
-    return {
-        "kind": "Pod",
-        "metadata": {"name": name, "uid": name, "namespace": "team", "labels": labels},
-        "status": status,
-    }
+    owner = {"kind": "Job", "name": NAMES.workers, "uid": "uid-of-workers", "controller": True}
+    metadata = {"name": name, "uid": name, "namespace": "team", "labels": labels, "ownerReferences": [owner]}
+    return {"kind": "Pod", "metadata": metadata, "status": status}
 
 
 class Seen:
     """A watch, and what it tells."""
 
-    def __init__(self, cluster: MemoryCluster) -> None:
+    def __init__(self, cluster: MemoryCluster, namespace: str = "team") -> None:
         self.cluster = cluster
         self.changed: list[Key] = []
         self.departed: list[str] = []
         self.children: Children[Pod] = Children(
-            "Pod", "team", facts.pod, self.changed.append, lambda _uid, pod: self.departed.append(pod.name)
+            "Pod",
+            namespace,
+            facts.pod,
+            self.changed.append,
+            lambda _place, _uid, pod: self.departed.append(pod.name),
         )
 
     def names(self) -> list[str]:
-        return sorted(pod.name for pod in self.children.of(UID))
+        return sorted(pod.name for pod in self.children.of("team", UID))
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
@@ -53,10 +55,16 @@ class Seen:
 @asynccontextmanager
 async def _watching(cluster: MemoryCluster) -> AsyncIterator[Seen]:
     seen = Seen(cluster)
-    task = asyncio.create_task(seen.children.run(cluster, watch_s=60))
+    async with _running(seen):
+        yield seen
+
+
+@asynccontextmanager
+async def _running(seen: Seen) -> AsyncIterator[None]:
+    task = asyncio.create_task(seen.children.run(seen.cluster, watch_s=60))
     try:
         await seen.until(seen.children.is_complete.is_set)
-        yield seen
+        yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -218,3 +226,106 @@ def test_what_has_no_label_of_ours_is_not_kept() -> None:
             assert len(seen.children) == 1
 
     asyncio.run(story())
+
+
+# ------------------------------------------------------------------------------------------------------------ refusals
+
+
+def test_a_namespace_that_may_not_be_looked_at_is_an_answer_and_a_sign_of_life() -> None:
+    async def story() -> None:
+        cluster = MemoryCluster()
+        seen = Seen(cluster)
+        before = seen.children.alive_s
+
+        def fault(call: Call) -> bool:
+            raise ApiError(403, "Forbidden", "no Role here")
+
+        cluster.fault = fault
+        task = asyncio.create_task(seen.children.run(cluster, watch_s=60))
+        await seen.until(seen.children.is_answered.is_set)
+        assert not seen.children.is_complete.is_set()
+        assert seen.children.alive_s > before
+        assert "no Role here" in seen.children.refusal
+        cluster.fault = lambda _call: False
+        await seen.until(seen.children.is_complete.is_set)
+        assert seen.children.refusal == ""
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(story())
+
+
+# ----------------------------------------------------------------------------------------------------------- ownership
+
+
+def _forged(**metadata: object) -> Raw:
+    """A coordinator's pod as somebody else makes it who knows the job's UID."""
+    raw = _pod("forged")
+    raw["metadata"].update({"labels": NAMES.labels("coordinator"), **metadata})
+    return raw
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"ownerReferences": []},
+        {"ownerReferences": [{"kind": "ReplicaSet", "name": "x", "uid": "x", "controller": True}]},
+        {"ownerReferences": [{"kind": "StatefulSet", "name": NAMES.coordinator, "uid": "x", "controller": True}]},
+        {"ownerReferences": [], "name": NAMES.coordinator_pod},
+    ],
+    ids=["no owner", "another owner", "another name", "the name alone"],
+)
+def test_a_pod_is_no_child_by_its_labels_alone(metadata: Raw) -> None:
+    async def story() -> None:
+        cluster = MemoryCluster()
+        cluster.put(_forged(**metadata))
+        cluster.put(_pod("a"))
+        async with _watching(cluster) as seen:
+            assert seen.names() == ["a"]
+
+    asyncio.run(story())
+
+
+def test_a_child_is_looked_for_in_its_jobs_namespace_only() -> None:
+    async def story() -> None:
+        cluster = MemoryCluster()
+        owner = {"kind": "StatefulSet", "name": NAMES.coordinator, "uid": "x", "controller": True}
+        cluster.put(_forged(name=NAMES.coordinator_pod, namespace="theirs", ownerReferences=[owner]))
+        seen = Seen(cluster, namespace="")
+        async with _running(seen):
+            assert seen.names() == []
+            assert [pod.component for pod in seen.children.of("theirs", UID)] == ["coordinator"]
+
+    asyncio.run(story())
+
+
+def test_a_pod_whose_owner_was_deleted_and_which_was_left_is_still_a_child() -> None:
+    async def story() -> None:
+        cluster = MemoryCluster()
+        cluster.put(_pod("a"))
+        async with _watching(cluster) as seen:
+            left = _pod("a", phase="Running")
+            left["metadata"]["ownerReferences"] = []
+            cluster.put(left)
+            await seen.until(lambda: [pod.phase for pod in seen.children.of("team", UID)] == ["Running"])
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "owners", "is_child"),
+    [
+        ("StatefulSet", NAMES.coordinator, [{"kind": "MapReduceJob", "uid": UID, "controller": True}], True),
+        ("StatefulSet", NAMES.coordinator, [{"kind": "MapReduceJob", "uid": "other", "controller": True}], False),
+        ("StatefulSet", NAMES.coordinator, [], False),
+        ("Job", NAMES.workers, [{"kind": "MapReduceJob", "uid": UID, "controller": True}], True),
+        ("Job", NAMES.workers, [], False),
+        ("Job", NAMES.cleanup, [], True),
+    ],
+)
+def test_what_a_job_controls_is_its_child_and_so_is_the_clean_up_that_outlives_it(
+    kind: str, name: str, owners: list[Raw], is_child: bool
+) -> None:
+    metadata = {"name": name, "namespace": "team", "labels": NAMES.labels(), "ownerReferences": owners}
+    assert ownership.is_child(kind, {"metadata": metadata}) is is_child
