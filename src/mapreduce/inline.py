@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce.api import Context
-from mapreduce.coordinator.statefiles import replace_file, sync_folder
+from mapreduce.coordinator.statefiles import replace_file
 from mapreduce.dataplane.documents import download, is_url
 from mapreduce.dataplane.inputs import list_input
 from mapreduce.dataplane.maptask import run_map
@@ -27,6 +27,7 @@ from mapreduce.inlineinputs import with_files
 from mapreduce.model import JobSpec, reducer_count
 from mapreduce.protocol.messages import FileRange, Split, TaskOutput
 from mapreduce.userjob import UserJob
+from mapreduce.wal.files import make_folder, sync_folder
 
 
 def run_inline(
@@ -38,7 +39,7 @@ def run_inline(
 
     Raises what the user's functions raise; `TaskFailed` for what they emit wrongly and for bad inputs; `InvalidInput`.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     with tempfile.TemporaryDirectory(prefix="_inline-", dir=output) as scratch:
         files = [list_input(source) for source in with_files(spec, Path(scratch)).inputs]
         input_bytes = sum(file.bytes for listed in files for file in listed)

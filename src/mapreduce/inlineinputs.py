@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from mapreduce.model import JobSpec
+from mapreduce.wal.files import make_folder, sync_folder
 
 
 def with_files(spec: JobSpec, folder: Path) -> JobSpec:
@@ -40,7 +41,7 @@ def keep_copy(source: Path, folder: Path) -> Path:
 
     For files whose times or whole existence belong to somebody else, as those of a ConfigMap do.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for path in sorted(source.iterdir()):
         if path.is_file() and not path.name.startswith((".", "_")):
             _write(folder / path.name, path.read_bytes())
@@ -49,7 +50,7 @@ def keep_copy(source: Path, folder: Path) -> Path:
 
 def _written(text: str, folder: Path) -> Path:
     path = folder / content_name(text)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     _write(path, _content(text))
     return path
 
@@ -60,6 +61,10 @@ def _content(text: str) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.utime(temporary, ns=(0, 0))
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.utime(file.fileno(), ns=(0, 0))
+        os.fsync(file.fileno())
     temporary.rename(path)
+    sync_folder(path.parent)  # a plan that names it is kept, so it must be too

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mapreduce.api import Context
-from mapreduce.coordinator.statefiles import replace_file, sync_folder
+from mapreduce.coordinator.statefiles import replace_file
 from mapreduce.dataplane import keys, outputs, partitioning, values
 from mapreduce.dataplane.inputs import list_input
 from mapreduce.dataplane.splits import plan_inputs
@@ -31,6 +31,7 @@ from mapreduce.inlineinputs import with_files
 from mapreduce.model import Input, JobSpec, reducer_count
 from mapreduce.protocol.messages import Split
 from mapreduce.userjob import UserJob
+from mapreduce.wal.files import make_folder, sync_folder
 
 if TYPE_CHECKING or sys.version_info < (3, 14):
     from backports import zstd
@@ -232,7 +233,7 @@ def _total(members: list[Any], divisor: int) -> float:
 
 def _write(spec: JobSpec, parts: list[list[tuple[Any, Any]]], counters: dict[str, int], output: Path) -> None:
     """One file for each part that has records, then the marker: whole, and never there without one of the parts."""
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     facts: dict[str, dict[str, int]] = {}
     for index, pairs in enumerate(parts):
         if pairs:

@@ -123,7 +123,7 @@ class Effects:
             shell.turn(events.JobBroken(job.id, type(error).__name__, str(error)))
             return
         address = await shell.blocking.run(lambda: self._store.put_plan(job.id, plan))
-        await shell.blocking.run(lambda: self._make_folders(job))
+        await shell.blocking.run(lambda: self._store.make_folders(job.id, job.spec))
         self._plans[job.id] = plan
         partitions = reducer_count(job.spec, plan.input_bytes)
         shell.turn(events.PlanMade(job.id, address, plan.split_count, partitions, plan.input_bytes))
@@ -131,11 +131,6 @@ class Effects:
     def _make_plan(self, job: Job) -> Plan:
         spec = with_files(job.spec, self._store.inline_folder(job.id))
         return make_plan(spec, self._shell.settings.secrets)
-
-    def _make_folders(self, job: Job) -> None:
-        store = self._store
-        for folder in (store.runs_folder(job.id), store.logs_folder(job.id), store.attempts_folder(job.spec, job.id)):
-            folder.mkdir(parents=True, exist_ok=True)
 
     async def _publish(self, job: Job) -> None:
         shell = self._shell

@@ -34,6 +34,7 @@ from mapreduce.coordinator.statefiles import (
 )
 from mapreduce.coordinator.tickets import Tickets
 from mapreduce.errors import MapReduceError, UsageError
+from mapreduce.wal.files import make_folder
 
 if TYPE_CHECKING:
     from mapreduce.coordinator.tracing import Tracing
@@ -161,7 +162,7 @@ def _locked(folder: Path, lock: FolderLock | None) -> Iterator[None]:
         yield
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         own = FolderLock.try_acquire(folder / LOCK_FILE)
     except OSError as error:
         raise UsageError(f"state folder {folder}: cannot be written ({error.strerror}).") from None

@@ -34,6 +34,7 @@ from mapreduce.errors import MapReduceError, StorageFailed, UsageError
 from mapreduce.podjob import NEVER, leave_message, reason_of
 from mapreduce.tracesending import TraceTarget
 from mapreduce.volumes import POD_ROOT, shown
+from mapreduce.wal.files import make_folder
 
 #: How long the incarnation before may take to let go of the state folder.
 LOCK_PATIENCE_S: Final = 60.0
@@ -168,7 +169,7 @@ def _stop_on_signals() -> Iterator[asyncio.Event]:
 
 async def _locked(folder: Path, stop: asyncio.Event) -> FolderLock | None:
     """The folder's lock, waited for: the container before this one may be ending still. None after a signal."""
-    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    await asyncio.to_thread(make_folder, folder)
     end_s = asyncio.get_running_loop().time() + LOCK_PATIENCE_S
     while not stop.is_set():
         lock = await asyncio.to_thread(FolderLock.try_acquire, folder / LOCK_FILE)

@@ -17,6 +17,7 @@ import msgspec
 
 from mapreduce.errors import OutputRefused
 from mapreduce.typed import from_json
+from mapreduce.wal.files import sync_folder
 
 LOG_FOLDER: Final = "log"
 CODE_FOLDER: Final = "code"
@@ -74,15 +75,6 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 def temporary_prefix(name: str) -> str:
     """How the temporary files of this process for a file of that name begin."""
     return f".{name}.{os.getpid()}-"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make creations, renames and deletions in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from mapreduce.errors import PlanLost, WALForeign
 from mapreduce.model import JobSpec
 from mapreduce.protocol.messages import SubmitRequest
 from mapreduce.typed import from_json
-from mapreduce.wal.files import storage_failure
+from mapreduce.wal.files import make_folder, storage_failure
 
 STATE_NAME: Final = "_mapreduce"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -68,6 +68,11 @@ class Store:
         """Outputs of attempts, `<stem>.out`: in the output's own file system, so that publishing is a rename."""
         return Path(spec.output.uri) / STATE_NAME / "attempts" / str(job)
 
+    def make_folders(self, job: int, spec: JobSpec) -> None:
+        """Makes the folders that workers write to, durably: what is committed there needs a way to it."""
+        for folder in (self.runs_folder(job), self.logs_folder(job), self.attempts_folder(spec, job)):
+            make_folder(folder)
+
     # ------------------------------------------------------------------------------------------------------ code
 
     def is_digest(self, text: str) -> bool:
@@ -80,7 +85,7 @@ class Store:
             return False
         path = self.folder / CODE_FOLDER / f"{address}.zip"
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             replace_file(path, body)
         return True
 
@@ -103,7 +108,7 @@ class Store:
 
     def put_submission(self, job: int, request: SubmitRequest) -> None:
         """Keeps what was submitted, so that a damaged log can be rebuilt."""
-        self.job_folder(job).mkdir(parents=True, exist_ok=True)
+        make_folder(self.job_folder(job))
         replace_file(self.job_folder(job) / "spec.json", msgspec.json.encode(request) + b"\n")
 
     def submissions(self) -> dict[int, SubmitRequest]:
@@ -120,7 +125,7 @@ class Store:
     def put_plan(self, job: int, plan: Plan) -> str:
         """Keeps a plan durably; returns its address."""
         content = plan.encode()
-        self.job_folder(job).mkdir(parents=True, exist_ok=True)
+        make_folder(self.job_folder(job))
         replace_file(self.job_folder(job) / "plan.msgpack", content)
         return digest(content)
 

@@ -14,8 +14,8 @@ from typing import Final
 
 from mapreduce.coordinator.blocking import Runner
 from mapreduce.coordinator.refusals import Refused, bad_request, conflict
-from mapreduce.coordinator.statefiles import sync_folder
 from mapreduce.protocol.messages import UploadReply
+from mapreduce.wal.files import make_folder, sync_folder
 
 PART_SUFFIX: Final = ".part"
 
@@ -63,7 +63,7 @@ def _take(target: Path, offset: int, size: int, body: bytes, check: Check) -> Up
         if received + len(body) > size:
             raise bad_request(f"offset: {len(body)} bytes from {offset} on are more than the {size} of the file")
         if not received:
-            _make_folder(part.parent)
+            make_folder(part.parent)
         with part.open("ab") as file:
             file.write(body)
         received += len(body)
@@ -78,18 +78,6 @@ def _take(target: Path, offset: int, size: int, body: bytes, check: Check) -> Up
         part.unlink(missing_ok=True)
         raise
     return UploadReply(received=size, is_complete=True)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder of what comes in, durably.
-
-    It was made when the job was planned, and not synced: a power cut may have taken it away.
-    """
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
 
 
 def _complete(part: Path, target: Path, check: Check) -> None:

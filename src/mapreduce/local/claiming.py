@@ -24,7 +24,6 @@ from mapreduce.coordinator.statefiles import (
     FolderLock,
     output_in_use,
     replace_file,
-    sync_folder,
 )
 from mapreduce.errors import OutputRefused
 from mapreduce.local.ownership import FolderView, StartFresh, decide_claim, decide_finished, decide_foreign
@@ -33,6 +32,7 @@ from mapreduce.local.success import read_success
 from mapreduce.ownerrecord import InputEntry, OwnerRecord
 from mapreduce.privatefolders import LINK_NAME, remove_private_folder
 from mapreduce.typed import from_json
+from mapreduce.wal.files import make_folder, sync_folder
 
 #: Not a sign of anybody's work in a state folder: its lock, and what a coordinator of other folders may leave there.
 _HARMLESS: Final = (LOCK_FILE, REPLACED_FILE, WORK_FOLDER)
@@ -84,7 +84,7 @@ class OutputClaim:
         decide_finished(view, overwrite=overwrite)
         created: list[Path] = []
         try:
-            _make_folders(paths.state, created)
+            make_folder(paths.state, created)
             lock = FolderLock.try_acquire(paths.state / LOCK_FILE)
         except OSError as error:
             _remove_folders(created)
@@ -271,21 +271,6 @@ def _own_parts(paths: OutputPaths, owner: OwnerRecord | None, entries: Sequence[
         return frozenset(success.parts) & frozenset(entries)
     pattern = part_pattern(str(owner.spec.get("output.nameTemplate", "part-{partition:05d}")))
     return frozenset(name for name in entries if pattern.fullmatch(name))
-
-
-def _make_folders(folder: Path, created: list[Path]) -> None:
-    missing = []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    for path in reversed(missing):
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        created.append(path)
-    if missing:
-        sync_folder(missing[-1].parent)
 
 
 def _remove_folders(created: Sequence[Path]) -> None:

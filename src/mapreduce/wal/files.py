@@ -78,13 +78,8 @@ class LocalFiles:
     """The operating system's own files."""
 
     def make_folder(self, folder: str) -> None:
-        """Create a folder and its missing parents, and make each new entry durable in its own parent."""
-        path = Path(folder)
-        missing = [path, *path.parents]
-        missing = missing[: next((index for index, parent in enumerate(missing) if parent.is_dir()), len(missing))]
-        path.mkdir(parents=True, exist_ok=True)
-        for created in reversed(missing):
-            self.sync_folder(str(created.parent))
+        """Create a folder and its missing parents, durably."""
+        make_folder(Path(folder))
 
     def list_folder(self, folder: str) -> list[str]:
         """Return the names in a folder, in no order."""
@@ -113,15 +108,8 @@ class LocalFiles:
         Path(path).unlink()
 
     def sync_folder(self, folder: str) -> None:
-        """Fsync a directory. Where there is no such call (EINVAL, EBADF) this does nothing, as in PostgreSQL."""
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EBADF):
-                raise
-        finally:
-            os.close(handle)
+        """Fsync a directory."""
+        sync_folder(Path(folder))
 
     def free_bytes(self, folder: str) -> int:
         """Return the free space of the folder's volume."""
@@ -151,6 +139,42 @@ class _LocalFile:
         handle, self._handle = self._handle, -1
         if handle >= 0:
             os.close(handle)
+
+
+def make_folder(folder: Path, made: list[Path] | None = None) -> None:
+    """Create a folder and its missing parents, each durable in its parent before the next; an existing one is fine.
+
+    To `made` are added those that this call has created, outermost first, also when it fails on its way.
+    """
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        try:
+            path.mkdir()
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+        else:
+            if made is not None:
+                made.append(path)
+        sync_folder(path.parent)  # for one that another process has just made too: it may not have come to this
+
+
+def sync_folder(folder: Path) -> None:
+    """Make creations, renames and removals in a folder durable.
+
+    Where there is no such call (EINVAL, EBADF) this does nothing, as in PostgreSQL.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
 
 
 def write_fully(file: WritableFile, data: bytes) -> None:
