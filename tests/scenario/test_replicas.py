@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
 
+from mapreduce.coordinator import service
 from mapreduce.coordinator.settings import ServiceSettings
+from mapreduce.coordinator.store import Store
+from mapreduce.coordinator.transfers import find_replicas
+from mapreduce.protocol import messages as m
+from mapreduce.scheduling.state import State
 from mapreduce.scheduling.transitions import JobPhase
+from tests.support.simcoordinator import CheckedService
 from tests.support.simjobs import INVERTED_INDEX, SimJob
 from tests.support.simulation import Simulation, simulate
 from tests.support.simworker import SimWorker, remove_scratch
@@ -44,6 +51,34 @@ def test_workers_that_vanish_after_replication_cost_no_map(tmp_path: Path) -> No
         assert sim.remade() == 0
 
 
+def test_a_worker_that_leaves_after_a_commit_whose_answer_the_coordinator_took_into_its_grave_costs_no_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    durable = CheckedService.durable
+    deaths: list[int] = []
+
+    async def durable_and_dead(self: CheckedService) -> int:
+        sequence = await durable(self)
+        if not deaths and any(job.maps.committed_count for job in self.machine.state.jobs.values()):
+            deaths.append(sequence)
+            raise self.sim.crash_coordinator(self.sim.coordinator)
+        return sequence
+
+    monkeypatch.setattr(CheckedService, "durable", durable_and_dead)
+    with simulate(tmp_path, settings=SETTINGS) as sim:
+        leaving = sim.add_worker(task_s=1.0)
+        sim.add_worker(task_s=3.0)
+        number = sim.submit(PEER)
+        sim.run_until(lambda: bool(deaths))
+        assert [held.task for held in leaving.session.held] == ["map-0"]
+        leaving.leave()
+        sim.run_until(lambda: leaving.is_gone)
+        assert not sim.is_over(number)
+        remove_scratch(leaving)
+        sim.finish()
+        assert sim.remade() == 0
+
+
 def test_a_worker_that_vanishes_before_replication_costs_its_own_maps_and_no_others(tmp_path: Path) -> None:
     with simulate(tmp_path, settings=SETTINGS) as sim:
         sim.add_worker(task_s=1.0)
@@ -68,6 +103,24 @@ def test_replicas_are_found_again_by_the_next_incarnation(tmp_path: Path) -> Non
         sim.add_worker()
         sim.finish()
         assert sim.remade() == 0
+
+
+def test_a_start_that_looks_long_for_replicas_costs_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = dataclasses.replace(SETTINGS, tick_s=0.01)  # it looks at the clock before anybody calls
+    with simulate(tmp_path, settings=settings) as sim:
+        sim.add_worker(task_s=3.0)
+        sim.add_worker(task_s=3.0)
+        number = sim.submit(PEER)
+        sim.run_until(lambda: sim.job(number).maps.committed_count >= 1 and bool(sim.job(number).maps.leases))
+
+        def find_slowly(state: State, store: Store) -> dict[m.AttemptId, int]:
+            sim.loop.take(10 * PEER.lease_s)
+            return find_replicas(state, store)
+
+        monkeypatch.setattr(service, "find_replicas", find_slowly)
+        sim.restart_coordinator()
+        sim.finish()
+        assert not any(sim.job(number).maps.lost)
 
 
 @pytest.mark.parametrize("files", [1, 2, 3, 4])

@@ -22,8 +22,16 @@ def commit(index: int, run_s: float = 1.0) -> Commit:
     return Commit(id=attempt(index), output=TaskOutput(), run_s=run_s)
 
 
-def welcome(epoch: int = 1, *, keep: tuple[AttemptId, ...] = (), call: int = 0) -> RegisterReply:
-    return RegisterReply(epoch=epoch, session=f"s{epoch}", lease_s=30, heartbeat_s=1, keep=keep, call=call)
+def welcome(
+    epoch: int = 1,
+    *,
+    keep: tuple[AttemptId, ...] = (),
+    committed: tuple[AttemptId, ...] = (),
+    call: int = 0,
+) -> RegisterReply:
+    return RegisterReply(
+        epoch=epoch, session=f"s{epoch}", lease_s=30, heartbeat_s=1, keep=keep, committed=committed, call=call
+    )
 
 
 def joined(slots: int = 1) -> Session:

@@ -57,6 +57,7 @@ class SimWorker:
         self.held: dict[m.AttemptId, HeldAttempt] = {}
         self.began: list[m.AttemptId] = []
         self._preparing = Preparing(self)
+        self._replicating: set[m.AttemptId] = set()
         self._is_registering = False
         self._is_beating = False
         self._next_register_s = sim.loop.time()
@@ -110,7 +111,7 @@ class SimWorker:
             return
         if not session.is_joined:
             self._register()
-        elif session.is_leaving and not session.held:
+        elif session.is_leaving and not (session.held or self._replicating):
             self._carry_out(session.terminated())
             return
         else:
@@ -240,6 +241,7 @@ class SimWorker:
         path = self.scratch / "runs" / str(attempt.job) / f"{attempt.stem}.run"
         if definition.data == "path" or attempt.kind == "reduce" or not self.replicates or not path.exists():
             return
+        self._replicating.add(attempt)
         content = path.read_bytes()
         piece = content[offset : offset + _PIECE_BYTES]
         where = {"worker": self.name, "job": attempt.job, "stem": attempt.stem, "offset": offset, "size": len(content)}
@@ -249,8 +251,12 @@ class SimWorker:
                 reply = msgspec.json.decode(answer.body, type=m.UploadReply)
                 if not reply.is_complete:
                     self._replicate(attempt, reply.received)
+                    return
             elif answer is None or _error(answer).code != "conflict":
                 self._later(_RETRY_S, lambda: self._replicate(attempt, offset))
+                return
+            self._replicating.discard(attempt)
+            self._poke()
 
         self._call("put-run", {"session": self.session.token, "piece": piece, **where}, on_answer)
 

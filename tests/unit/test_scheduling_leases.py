@@ -213,6 +213,45 @@ def test_a_worker_that_comes_back_keeps_what_it_holds_and_loses_what_it_never_he
     assert bench.commit("a", held).accepted
 
 
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_worker_that_comes_back_is_told_what_it_has_committed(bench: Bench, is_restarted: bool) -> None:
+    bench.begin_job(maps=3)
+    bench.register("a", slots=3)
+    bench.register("b")
+    done, lost, running = bench.lease("a", want=3)
+    bench.commit("a", done)
+    bench.release("a", lost)
+    bench.commit("b", bench.lease_one("b"))
+    if is_restarted:
+        bench.restart()
+    stranger = m.AttemptId(job=7, kind="map", index=9, attempt=1, epoch=1)
+    reply = bench.register("a", slots=3, held=[running, lost, stranger, done])
+    assert (reply.keep, reply.committed) == ((running,), (done,))
+
+
+def test_a_worker_that_was_forgotten_and_comes_back_has_committed_nothing(bench: Bench) -> None:
+    bench.begin_job(maps=2, spec=make_spec(shuffle="Peer"))
+    bench.register("a")
+    done = bench.lease_one("a")
+    bench.commit("a", done)
+    bench.turn(events.WorkersGone(("a",), is_charged=False))
+    reply = bench.register("a", held=[done])
+    assert (reply.keep, reply.committed) == ((), ())
+    again = bench.lease_one("a")
+    assert again.task == done.task
+    bench.commit("a", again)
+    assert bench.register("a", held=[done]).committed == ()
+
+
+def test_a_worker_hears_nothing_of_commits_of_a_job_that_is_over(bench: Bench) -> None:
+    bench.begin_job(maps=2)
+    bench.register("a")
+    done = bench.lease_one("a")
+    bench.commit("a", done)
+    bench.turn(events.CancelRequested(bench.job.id))
+    assert bench.register("a", held=[done]).committed == ()
+
+
 def test_attempts_granted_in_an_older_epoch_stay_committable(bench: Bench) -> None:
     bench.begin_job(maps=1)
     bench.register("a")

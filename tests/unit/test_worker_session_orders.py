@@ -213,3 +213,16 @@ def test_who_keeps_runs_hears_which_commits_were_accepted() -> None:
     verdicts = (Verdict(id=attempt(0), accepted=True), Verdict(id=attempt(1), accepted=False, reason="lease lost"))
     reply = NextReply(epoch=1, verdicts=verdicts)
     assert session.next_answered(asked(session, 2.5).call, reply, 2.5) == [CommitAccepted(attempt(0))]
+
+
+def test_who_keeps_runs_hears_of_a_commit_whose_answer_was_lost_when_it_registers_again() -> None:
+    session = joined(slots=3)
+    session.keeps_runs = True
+    granted(session, 0, 1, 2)
+    for index in range(2):
+        session.finished(commit(index), 2.0)
+    asked(session, 2.5)
+    session.refused(409, ErrorReply(code="epoch-changed", message=""), 2.6, epoch=1)
+    reply = welcome(2, keep=(attempt(2),), committed=(attempt(0), attempt(7)))
+    assert session.registered(reply, 3.0) == [CommitAccepted(attempt(0))]
+    assert session.held == (attempt(2),)

@@ -106,6 +106,8 @@ class RegisterReply(Message, frozen=True):
     heartbeat_s: float
     keep: tuple[AttemptId, ...] = ()
     """Those of `held` that are still leased to this worker; all others must be dropped unseen."""
+    committed: tuple[AttemptId, ...] = ()
+    """Those of the others that this worker committed in a call whose answer it may have missed."""
     call: int = 0
     """Highest call number seen from this worker; the next `next` must be higher."""
 

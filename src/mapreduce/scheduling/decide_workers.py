@@ -18,7 +18,7 @@ from mapreduce.scheduling import records as r
 from mapreduce.scheduling.sessions import Session
 from mapreduce.scheduling.state import Job, Worker
 from mapreduce.scheduling.tasks import TaskTable
-from mapreduce.scheduling.transitions import JobPhase
+from mapreduce.scheduling.transitions import JobPhase, TaskState
 from mapreduce.scheduling.turn import Refusal, Turn, in_order
 
 
@@ -48,7 +48,21 @@ def decide_register(turn: Turn, asked: m.RegisterRequest) -> m.RegisterReply | R
         lease_s=turn.lease_s,
         heartbeat_s=_heartbeat_s(turn),
         keep=keep,
+        committed=tuple(attempt for attempt in in_order(held - worker.leases) if _has_committed(turn, worker, attempt)),
         call=worker.last_call,
+    )
+
+
+def _has_committed(turn: Turn, worker: Worker, attempt: m.AttemptId) -> bool:
+    """The attempt's output is its task's, the job goes on, and the worker was not forgotten in between."""
+    job = turn.state.jobs.get(attempt.job)
+    if job is None or job.phase.is_final or attempt.index >= job.table(attempt.kind).count:
+        return False
+    table, index = job.table(attempt.kind), attempt.index
+    return (
+        table.state[index] == TaskState.COMMITTED
+        and table.output(index).id == attempt
+        and table.out_worker[index] == worker.number
     )
 
 

@@ -6,7 +6,7 @@ network.
 Every method can be called at any time: what does not fit the state changes nothing.
 
 An attempt held is WAITING, RUNNING or DONE (its result not yet acknowledged). It leaves when its result is answered,
-when the coordinator ends it, or when a registration does not list it under `keep`.
+when the coordinator ends it, or when a registration does not list it under `keep`: then it may have been committed.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ class Session:
         self._open, self._is_flying, self._is_dry = None, False, False
         self.is_joined = True
         keep = set(reply.keep)
-        return self._end([held for held in self._attempts.all() if held not in keep])
+        committed = [CommitAccepted(held) for held in reply.committed if self.keeps_runs and held in self._attempts]
+        return [*committed, *self._end([held for held in self._attempts.all() if held not in keep])]
 
     # --------------------------------------------------------------------------------------------------------- calls
 
