@@ -58,6 +58,8 @@ class Pod:
     created_s: float
     deadline_s: float | None
     """When the pod should be gone, once it is being deleted: deletionTimestamp, which includes the grace period."""
+    grace_s: float = 0.0
+    """How long its processes may take to end, once it is being deleted."""
     unschedulable: str = ""
     """The scheduler's words, while it finds no node."""
     disruption: str = ""
@@ -116,6 +118,7 @@ class Claim:
     name: str
     access_modes: frozenset[str]
     phase: str
+    is_going: bool = False
 
     @property
     def is_for_one_node(self) -> bool:
@@ -169,6 +172,7 @@ def pod(raw: Raw) -> Pod:
         is_ready=(conditions.get("Ready") or {}).get("status") == "True",
         created_s=_created(raw),
         deadline_s=times.seconds(metadata.get("deletionTimestamp")),
+        grace_s=metadata.get("deletionGracePeriodSeconds") or 0.0,
         unschedulable=(
             _cut(scheduled.get("message") or scheduled.get("reason") or "it is not scheduled")
             if scheduled.get("status") == "False"
@@ -219,6 +223,7 @@ def claim(raw: Raw) -> Claim:
         name=raw["metadata"]["name"],
         access_modes=frozenset(spec.get("accessModes") or ()),
         phase=status.get("phase", "Pending"),
+        is_going=bool(raw["metadata"].get("deletionTimestamp")),
     )
 
 

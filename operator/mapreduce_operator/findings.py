@@ -138,10 +138,17 @@ def _reduces(seen: Observed, verdict: Verdict) -> Finding:
 
 def _suspended(seen: Observed, verdict: Verdict) -> Finding:
     if verdict.is_suspending:
-        return Finding.true("SuspendedByUser") if verdict.is_suspended else Finding.false("Draining")
+        return Finding.true("SuspendedByUser") if verdict.is_suspended else _draining(seen)
     before = seen.job.condition("Suspended")
     was = before is not None and (before.status == "True" or before.reason == "Resumed")
     return Finding.false("Resumed" if was else "NotSuspended")
+
+
+def _draining(seen: Observed) -> Finding:
+    report = seen.answer.report
+    if report is None or not report.replicas_pending or not seen.children.live_workers:
+        return Finding.false("Draining")
+    return Finding.false("ReplicasPending", f"{report.replicas_pending} are left; their workers stay meanwhile.")
 
 
 def _degraded(seen: Observed, verdict: Verdict) -> Finding:

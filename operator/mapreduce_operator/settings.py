@@ -59,7 +59,9 @@ class Settings:
     node_lost_s: float = 10.0
     """How long a node may be silent before pods on it are given up."""
     cleanup_deadline_s: float = 120.0
-    """How long the deletion of a job may wait for the removal of its folder on claims that were given to it."""
+    """How long the deletion of a job may wait for the removal of what it left on claims that stay."""
+    replica_grace_s: float = 600.0
+    """How long workers with shuffle Peer may stay, when they are told to go, for runs that are not copied yet."""
     wind_down_s: float = 60.0
     """How long workers may take to end after the job ended."""
     has_network_policies: bool = False
@@ -95,6 +97,7 @@ class Settings:
             resync_s=read.number("MR_RESYNC_SECONDS", default.resync_s),
             node_lost_s=read.number("MR_NODE_LOST_SECONDS", default.node_lost_s),
             cleanup_deadline_s=read.number("MR_CLEANUP_DEADLINE_SECONDS", default.cleanup_deadline_s),
+            replica_grace_s=read.number("MR_REPLICA_GRACE_SECONDS", default.replica_grace_s),
             wind_down_s=read.number("MR_WIND_DOWN_SECONDS", default.wind_down_s),
             has_network_policies=read.flag("MR_NETWORK_POLICIES", False),
             api_server_cidrs=read.names("MR_API_SERVER_CIDRS"),

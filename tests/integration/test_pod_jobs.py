@@ -166,7 +166,7 @@ def replicas_pending(job: PodJob) -> int | None:
 def test_a_worker_that_is_told_to_go_first_brings_its_replicas(start: Callable[..., PodJob], tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     job = start(spec(args={"gate": str(gate)}), GATED, is_shared=False, text=gated_text())
-    first = job.start_pod("first")
+    first = job.start_pod("first", "--replica-grace-s", "60")
     until_only_the_gated_map_is_left(job, gate)
     first.agent.signal(signal.SIGTERM)
     gate.touch()

@@ -112,6 +112,13 @@ def _parser() -> argparse.ArgumentParser:
         help="let tasks run on so long after SIGTERM (default: 2; with --executors 20)",
     )
     parser.add_argument(
+        *("--replica-grace-s",),
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="stay so long after SIGTERM for runs of which there is no replica yet (default: as long as for tasks)",
+    )
+    parser.add_argument(
         "--executors", type=Path, metavar="DIR", help="executors are in a container beside this one; sockets lie here"
     )
     folder = "EXECUTORS_PATH=AGENTS_PATH"
@@ -136,6 +143,7 @@ def _settings(given: argparse.Namespace, worker: str, scratch: Path) -> AgentSet
         parent_descriptor=given.parent_fd,
         reconnect_s=given.reconnect_s,
         grace_s=given.grace_s if given.grace_s is not None else _GRACE_S[given.executors is not None],
+        replica_grace_s=given.replica_grace_s,
         work=_work_folder("--work", given.work),
         output_work=_work_folder("--output-work", given.output_work),
         secrets=given.secrets,

@@ -16,9 +16,9 @@ from mapreduce_operator.manifests.pods import Job
 Raw = dict[str, Any]
 
 RUNS_PORT: Final = 8_081
-#: How long an agent may take to bring its work to safety after SIGTERM, and the kubelet's patience beyond that.
-DRAIN_S: Final = 20
-GRACE_S: Final = 30
+#: How long tasks may run on after SIGTERM, and how much longer the kubelet waits for the agent's last word.
+_DRAIN_S: Final = 20
+_LAST_WORD_S: Final = 10
 #: The largest that a Job takes: losing pods is never the Job's business, it is the coordinator's.
 _NO_LIMIT: Final = 2_147_483_647
 #: A coordinator may be away for as long as its node; agents wait for it.
@@ -53,7 +53,7 @@ def _template(job: Job) -> Raw:
     return {
         "metadata": {"labels": job.names.labels("worker"), "annotations": {}},
         "spec": {
-            **pods.pod_settings(job, grace_s=GRACE_S),
+            **pods.pod_settings(job, grace_s=max(_DRAIN_S, _replica_grace_s(job)) + _LAST_WORD_S),
             "restartPolicy": "Never",  # podFailurePolicy asks for it; the executor comes back as a native sidecar
             "affinity": _with_the_coordinator(job),
             "initContainers": [_executor(job, found, claims)],
@@ -77,6 +77,11 @@ def _template(job: Job) -> Raw:
             ],
         },
     }
+
+
+def _replica_grace_s(job: Job) -> int:
+    """How long a worker may stay after SIGTERM for committed runs that only its own disk has."""
+    return int(job.settings.replica_grace_s) if job.spec.storage.shuffle == "Peer" else 0
 
 
 def _agent(job: Job, found: volumes.Sources, claims: tuple[str, ...]) -> Raw:
@@ -108,7 +113,8 @@ def _agent(job: Job, found: volumes.Sources, claims: tuple[str, ...]) -> Raw:
                 *handing_over,
                 *("--serve-host", "0.0.0.0", "--serve-port", str(RUNS_PORT)),  # noqa: S104 - a pod's own address
                 *("--serve-url", f"http://$(POD_IP):{RUNS_PORT}"),
-                *("--reconnect-s", str(_RECONNECT_S), "--grace-s", str(DRAIN_S)),
+                *("--reconnect-s", str(_RECONNECT_S), "--grace-s", str(_DRAIN_S)),
+                *(("--replica-grace-s", str(_replica_grace_s(job))) if not found.runs else ()),
                 *(("--secrets", paths.SECRETS) if found.secrets else ()),
             ],
             resources=pods.resources(cpu=("50m", "2"), memory=("96Mi", "1Gi"), disk=("256Mi", "64Gi")),

@@ -16,6 +16,8 @@ from mapreduce_operator.settings import Settings
 
 #: How long a pod may be overdue with its end where nothing is known of its node.
 _OVERDUE_S: Final = 60.0
+#: How long pods take to end, as a rule.
+_USUAL_GRACE_S: Final = 30.0
 
 
 def plan(seen: Observed) -> Iterator[Action]:
@@ -29,10 +31,15 @@ def is_lost(pod: Pod, nodes: Mapping[str, Node], now_s: float, settings: Setting
     """Whether the pod's node was silent for long enough, or the pod is overdue and nothing is known of the node."""
     node = nodes.get(pod.node)
     if node is None:
-        return pod.deadline_s is not None and now_s - pod.deadline_s > _OVERDUE_S
+        return pod.deadline_s is not None and now_s - _due_s(pod, pod.deadline_s) > _OVERDUE_S
     if not node.exists:
         return True
     return node.silent_since_s is not None and now_s - node.silent_since_s >= settings.node_lost_s
+
+
+def _due_s(pod: Pod, deadline_s: float) -> float:
+    """When the pod should be gone. Only workers that bring runs to safety take long, and they stay ready meanwhile."""
+    return deadline_s if pod.is_ready else deadline_s - max(0.0, pod.grace_s - _USUAL_GRACE_S)
 
 
 def are_doubtful(pods: tuple[Pod, ...]) -> frozenset[str]:

@@ -33,6 +33,7 @@ from mapreduce_worker.agent.executors import Executor, Executors
 from mapreduce_worker.agent.handing import HandingOver
 from mapreduce_worker.agent.jobs import JobStore, Prepared, remove_tree
 from mapreduce_worker.agent.lanes import Lane
+from mapreduce_worker.agent.leaving import Leaving
 from mapreduce_worker.agent.preparing import Preparer
 from mapreduce_worker.agent.reports import as_log
 from mapreduce_worker.agent.serve import RunServer
@@ -60,8 +61,7 @@ class Agent:
         self._posted: deque[Callable[[], None]] = deque()
         self._ready: deque[Prepared] = deque()
         self._exit_code: int | None = None
-        self._leave_by_s: float | None = None
-        self._last_word_by_s: float | None = None
+        self._leaving: Leaving | None = None
         self._has_been_asked_to_end = False
         self._has_met_coordinator = False
         self._host_away_since_s: float | None = None
@@ -366,23 +366,22 @@ class Agent:
 
     def _begin_to_leave(self) -> None:
         say("was told to end")
-        self._leave_by_s = time.monotonic() + self._settings.grace_s
+        self._leaving = Leaving(self._settings, time.monotonic())
         with self._shared.changed:
             actions = self._shared.session.leave()
             self._shared.changed.notify()
         self._carry_out(actions)
 
     def _go_on_leaving(self) -> None:
-        if self._leave_by_s is None or self._exit_code is not None:
+        if self._leaving is None or self._exit_code is not None:
             return
-        now_s = time.monotonic()
         with self._shared.changed:
             held, unfinished = self._shared.session.held, self._shared.session.unfinished
-        if now_s >= self._leave_by_s and self._last_word_by_s is None:
-            self._last_word_by_s = now_s + self._settings.last_word_s
+        now_s, runs = time.monotonic(), self._handing_over
+        step = self._leaving.step(now_s, held=len(held), pending=runs.pending_replicas, taken_s=runs.taken_s)
+        if step == "release":
             self._release(unfinished)
-        is_over = not held and not self._handing_over.pending_replicas
-        if is_over or (self._last_word_by_s is not None and now_s >= self._last_word_by_s):
+        elif step == "end":
             self._end_now()
 
     def _release(self, attempts: tuple[AttemptId, ...]) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
 from mapreduce.errors import MapReduceError, TaskFailed
 from mapreduce.protocol.client import WorkerClient
 from mapreduce.protocol.endpoint import Endpoint
-from mapreduce.protocol.messages import AttemptId, Failure, TaskOutput
+from mapreduce.protocol.messages import AttemptId, Failure, TaskOutput, UploadReply
 from mapreduce_worker.agent.calls import say
 from mapreduce_worker.agent.handover import check_made, move, remove_leftovers
 from mapreduce_worker.agent.jobs import JobFiles
@@ -47,6 +48,8 @@ class HandingOver:
         self._runs: dict[AttemptId, tuple[str, int]] = {}
         self._pending = 0
         self._job = 0
+        self.taken_s = float("-inf")
+        """When the coordinator last took a piece of a replica."""
 
     @property
     def pending_replicas(self) -> int:
@@ -114,7 +117,12 @@ class HandingOver:
                 os.unlink(made)  # noqa: PTH108
 
     def _replicate(self, attempt: AttemptId, path: str, size: int) -> None:
-        put = partial(self._replica_client.put_run, attempt=attempt, size=size)
+        def put(session: str, *, offset: int, piece: bytes) -> UploadReply:
+            reply = self._replica_client.put_run(session, attempt=attempt, size=size, offset=offset, piece=piece)
+            if reply.received > offset:
+                self.taken_s = time.monotonic()
+            return reply
+
         try:
             upload(put, self._session, path, lambda: attempt.job == self._job)
         except (MapReduceError, OSError) as error:

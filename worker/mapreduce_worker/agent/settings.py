@@ -27,6 +27,8 @@ class AgentSettings:
     """How long the coordinator may be away."""
     grace_s: float = 2.0
     """How long attempts may still run after SIGTERM."""
+    replica_grace_s: float = 0.0
+    """How long the agent may stay after SIGTERM for runs that nobody else has, while the coordinator takes them."""
     last_word_s: float = 0.7
     """How long, after that, the agent tries to give back what it holds."""
     serve_host: str = "127.0.0.1"
