@@ -6,6 +6,7 @@ can never make the same thing twice, or take the other's for their own.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -32,6 +33,18 @@ Component = Literal["coordinator", "worker", "reader", "cleanup"]
 _NAME_CHARS: Final = 28
 _UID_CHARS: Final = 8
 _LABEL_CHARS: Final = 63
+_TOKEN_SECRET: Final = re.compile(r"mr-.+-[0-9a-f]{8}-(admin|worker)")
+_OWN_CLAIM: Final = re.compile(r"mr-.+-[0-9a-f]{8}-(log|runs)")
+
+
+def is_token_secret(name: str) -> bool:
+    """Whether a Secret of that name holds the tokens of some job."""
+    return _TOKEN_SECRET.fullmatch(name) is not None
+
+
+def is_own_claim(name: str) -> bool:
+    """Whether a claim of that name is one that the operator made for some job, and that goes with it."""
+    return _OWN_CLAIM.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

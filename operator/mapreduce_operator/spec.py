@@ -19,7 +19,7 @@ from mapreduce.typed import convert
 from mapreduce.volumes import in_pod
 from mapreduce_operator import times
 from mapreduce_operator.manifests import paths, templates
-from mapreduce_operator.naming import Names
+from mapreduce_operator.naming import Names, is_own_claim, is_token_secret
 from mapreduce_operator.statusmodel import Condition, JobStatus
 
 
@@ -91,6 +91,7 @@ def decode(raw_spec: dict[str, Any]) -> JobSpec:
     check_spec(spec)
     in_pod(spec)
     _check_paths(spec)
+    _check_names(spec)
     templates.check(spec.workers.pod_template, "spec.workers.podTemplate")
     templates.check(spec.coordinator.pod_template, "spec.coordinator.podTemplate")
     return spec
@@ -118,3 +119,26 @@ def _check_paths(spec: JobSpec) -> None:
     if spec.code.volume_path is not None:
         paths.claim_path(spec.code.volume_path, "spec.code.volumePath")
     paths.claim_path(spec.output.uri, "spec.output.uri")
+
+
+def _check_names(spec: JobSpec) -> None:
+    """What belongs to jobs alone, this one or another, may not be named: their tokens, and claims that go with them."""
+    for index, source in enumerate(spec.inputs):
+        if source.secret_ref is not None and is_token_secret(source.secret_ref.name):
+            raise InvalidJobSpec(
+                f"spec.inputs[{index}].secretRef.name",
+                f"{source.secret_ref.name!r} holds a job's tokens.",
+                "Name a Secret of your own, with the headers for this address.",
+            )
+    places = {f"spec.inputs[{index}].uri": source.uri for index, source in enumerate(spec.inputs)}
+    places |= {"spec.code.volumePath": spec.code.volume_path or "", "spec.output.uri": spec.output.uri}
+    claims = {
+        field: paths.claim_path(uri, field).name for field, uri in places.items() if uri.startswith(paths.CLAIM_SCHEME)
+    }
+    claims["spec.storage.log.claimName"] = spec.storage.log.claim_name or ""
+    claims["spec.storage.runs.claimName"] = spec.storage.runs.claim_name or ""
+    for field, name in claims.items():
+        if is_own_claim(name):
+            raise InvalidJobSpec(
+                field, f"claim {name!r} is the operator's own and is deleted with its job.", "Name a claim of your own."
+            )

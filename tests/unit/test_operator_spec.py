@@ -43,6 +43,31 @@ def test_what_cannot_be_carried_out_is_named_by_field(fields: Raw, field: str) -
     assert read.problem.split(":")[0] == field
 
 
+LOG, RUNS = "mr-other-0a1b2c3d-log", "mr-other-0a1b2c3d-runs"
+SENT = [{"uri": "https://mine/", "secretRef": {"name": "mr-other-0a1b2c3d-admin"}}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"inputs": SENT}, "spec.inputs[0].secretRef.name"),
+        ({"inputs": [{"inline": "a"}, {"uri": f"pvc://{LOG}/x"}]}, "spec.inputs[1].uri"),
+        ({"output": {"uri": f"pvc://{LOG}/x"}}, "spec.output.uri"),
+        ({"output": {"uri": f"pvc://{RUNS}/x", "claimTemplate": {}}}, "spec.output.uri"),
+        ({"code": {"volumePath": f"pvc://{RUNS}/wc.py"}}, "spec.code.volumePath"),
+        ({"storage": {"log": {"claimName": LOG}}}, "spec.storage.log.claimName"),
+        ({"storage": {"runs": {"claimName": LOG}}}, "spec.storage.runs.claimName"),
+    ],
+)
+def test_tokens_and_claims_of_jobs_cannot_be_named(fields: Raw, field: str) -> None:
+    assert job(**fields).problem.split(":")[0] == field
+
+
+def test_names_that_only_resemble_those_of_the_operator_are_taken() -> None:
+    sent = [{"uri": "https://mine/", "secretRef": {"name": "mr-team-admin"}}, {"uri": "pvc://mr-web-log/x"}]
+    assert job(inputs=sent, output={"uri": "pvc://mr-web-runs/x"}).problem == ""
+
+
 def test_a_job_of_every_kind_of_source_is_accepted() -> None:
     inputs = [{"uri": "pvc://a/b/*.txt"}, {"uri": "configmap://c/k"}, {"uri": "https://h/x"}, {"inline": "a"}]
     assert job(inputs=inputs).problem == ""

@@ -9,12 +9,12 @@ proxy settings only: an environment variable or a mount would be a way to run co
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 from mapreduce.errors import InvalidJobSpec
 from mapreduce_operator.manifests import quantities
+from mapreduce_operator.naming import is_own_claim, is_token_secret
 
 Raw = dict[str, Any]
 
@@ -55,8 +55,6 @@ _OWN_LABEL_NAMES: Final = frozenset(
     {"controller-uid", "job-name", "controller-revision-hash", "statefulset.kubernetes.io/pod-name"}
 )
 _SECURITY_ANNOTATIONS: Final = ("container.apparmor.", "seccomp.security.", "container.seccomp.")
-_TOKEN_SECRET: Final = re.compile(r"mr-.+-(admin|worker)")
-_OWN_CLAIM: Final = re.compile(r"mr-.+-(log|runs)")
 _BY_OPERATOR: Final = "is the operator's to set."
 
 
@@ -99,7 +97,6 @@ def merged(template: Raw, ours: Raw, *, foreign_security: Raw) -> Raw:
         for name, value in spec.items()
         if name not in {"containers", "initContainers", "volumes", "securityContext", "tolerations", "affinity"}
     }
-    tolerated = {one.get("key") for one in spec.get("tolerations") or ()}
     pull_secrets = {
         one["name"]: one for one in (*(spec.get("imagePullSecrets") or ()), *own.get("imagePullSecrets", ()))
     }
@@ -108,10 +105,7 @@ def merged(template: Raw, ours: Raw, *, foreign_security: Raw) -> Raw:
         **own,
         **containers,
         "volumes": [*own.get("volumes", ()), *(spec.get("volumes") or ())],
-        "tolerations": [
-            *(one for one in own.get("tolerations", ()) if one.get("key") not in tolerated),
-            *(spec.get("tolerations") or ()),
-        ],
+        "tolerations": _merged_tolerations(spec, own),
         "affinity": _merged_affinity(spec.get("affinity") or {}, own.get("affinity", {})),
         "imagePullSecrets": list(pull_secrets.values()),
     }
@@ -122,6 +116,27 @@ def merged(template: Raw, ours: Raw, *, foreign_security: Raw) -> Raw:
         },
         "spec": {name: value for name, value in merged_spec.items() if value not in ({}, [])},
     }
+
+
+def placed(template: Raw, own: Raw) -> Raw:
+    """The specification of a pod of ours, placed where the job's pods are; it runs when all of those are gone.
+
+    So rules about being near to other pods, or far from them, are left out: none would hold any more.
+    """
+    spec = template.get("spec") or {}
+    found = {name: copy.deepcopy(spec[name]) for name in ("nodeSelector", "runtimeClassName") if spec.get(name)}
+    if near := (spec.get("affinity") or {}).get("nodeAffinity"):
+        found["affinity"] = {"nodeAffinity": copy.deepcopy(near)}
+    tolerations = _merged_tolerations(spec, own)
+    return {**found, **own, **({"tolerations": tolerations} if tolerations else {})}
+
+
+def _merged_tolerations(theirs: Raw, ours: Raw) -> list[Raw]:
+    tolerated = {one.get("key") for one in theirs.get("tolerations") or ()}
+    return [
+        *(one for one in ours.get("tolerations", ()) if one.get("key") not in tolerated),
+        *(theirs.get("tolerations") or ()),
+    ]
 
 
 def _merged_container(ours: Raw, theirs: Raw) -> Raw:
@@ -196,7 +211,7 @@ def _check_volume(volume: Any, field: str) -> None:
     _only(volume, _VOLUME_KINDS | {"name"}, field)
     _refuse_token(_mapping(volume.get("secret"), f"{field}.secret").get("secretName"), f"{field}.secret.secretName")
     claim = _mapping(volume.get("persistentVolumeClaim"), f"{field}.persistentVolumeClaim").get("claimName")
-    if claim and _OWN_CLAIM.fullmatch(str(claim)):
+    if claim and is_own_claim(str(claim)):
         raise InvalidJobSpec(f"{field}.persistentVolumeClaim.claimName", f"{claim!r} is the operator's own.")
     sources = _mapping(volume.get("projected"), f"{field}.projected").get("sources")
     for index, source in enumerate(_list(sources, f"{field}.projected.sources")):
@@ -255,7 +270,7 @@ def _check_mount(mount: Raw, field: str) -> None:
 
 
 def _refuse_token(name: Any, field: str) -> None:
-    if isinstance(name, str) and _TOKEN_SECRET.fullmatch(name):
+    if isinstance(name, str) and is_token_secret(name):
         raise InvalidJobSpec(field, f"{name!r} holds a job's tokens.", "Leave it out.")
 
 
