@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from mapreduce import podcleanup
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.messages import WorkersGoneRequest
 from tests.support.mrruns import until
@@ -177,6 +178,19 @@ def test_an_unfinished_output_of_another_job_is_refused(make: Make) -> None:
     host.until("Mapping")
     host.close()
     assert _with_new_log(host, make(uid="another-uid")).refusal()[:2] == (2, "OutputExists")
+
+
+def test_an_output_that_a_deleted_job_had_begun_is_free_for_the_next_one(make: Make) -> None:
+    host = make()
+    assert host.prepare() == 0
+    host.start()
+    host.until("Mapping")
+    host.close()
+    assert podcleanup.main(["--output", str(host.out), "--owner", host.uid, "--pods", "mr-words-0a1b2c3d-"]) == 0
+    assert list(host.out.iterdir()) == []
+    again = _with_new_log(host, make(uid="another-uid"))
+    assert again.run_to_its_end().state == "Complete"
+    assert again.lines() == COUNTED
 
 
 def test_a_volume_that_is_not_there_is_no_verdict_about_the_job(make: Make) -> None:

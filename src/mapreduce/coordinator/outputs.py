@@ -21,7 +21,10 @@ without an end is a left-over, and one beside a record with an end says that the
 from __future__ import annotations
 
 import contextlib
+import fnmatch
+import glob
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -38,13 +41,13 @@ from mapreduce.coordinator.statefiles import (
     FolderLock,
     output_in_use,
     replace_file,
-    sync_folder,
 )
 from mapreduce.coordinator.store import STATE_NAME
 from mapreduce.errors import OutputRefused
-from mapreduce.model import JobSpec
+from mapreduce.model import JobSpec, Output
 from mapreduce.ownerrecord import OwnerRecord, make_owner_record
 from mapreduce.typed import from_json
+from mapreduce.wal.files import make_folder, sync_folder
 
 _OWNER_NAME: Final = "owner.json"
 
@@ -81,7 +84,7 @@ def claim_output(spec: JobSpec, claimant: Claimant) -> None:
     if is_same_folder(own, claimant.state_folder):
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         _claim(folder, own, spec, claimant)
     except OutputRefused:
         raise
@@ -212,6 +215,52 @@ def note_end(spec: JobSpec, claimant: Claimant, end: str) -> None:
         return
     with contextlib.suppress(OSError):
         replace_file(path, _encode(msgspec.structs.replace(record, end=end)))
+
+
+def give_up_output(folder: Path, store_id: str, pods: str) -> None:
+    """Removes what a job left that is deleted: its claim, its attempts, and parts of a result that has no `_SUCCESS`.
+
+    Blocking; repeatable. A finished result stays as it is, with its record. In a folder that is another job's by now,
+    or nobody's, only the work folders go of pods whose names begin with `pods`.
+
+    Raises:
+        OSError: something cannot be removed. The folder may be taken over all the same: its record says that the job
+        ended, before anything else is done.
+    """
+    own = folder / STATE_NAME
+    known = read_owner(own / _OWNER_NAME)
+    if known is not None and known.store_id == store_id:
+        with contextlib.suppress(OutputRefused), _alone_in(folder, own):  # refused: somebody is taking it over
+            _give_up(folder, own, known)
+    for work in (own / WORK_FOLDER).glob(f"{glob.escape(pods)}*"):
+        shutil.rmtree(work)
+    for emptied in (own / WORK_FOLDER, own):
+        with contextlib.suppress(OSError):  # it is not there, or others have something in it
+            emptied.rmdir()
+
+
+def _give_up(folder: Path, own: Path, known: OwnerRecord) -> None:
+    _check_unchanged(folder, own, known)
+    has_success = (folder / SUCCESS_NAME).exists()
+    if not has_success and known.end and (own / REPLACED_FILE).exists():
+        return  # whoever was removing this job's result goes on with the list
+    if not known.end:
+        known = msgspec.structs.replace(known, end="Complete" if has_success else "Cancelled")
+        replace_file(own / _OWNER_NAME, _encode(known))
+    if not has_success:  # the folder was empty when it was claimed: files named like parts are this job's
+        template = known.spec.get("output.nameTemplate", Output(uri=str(folder)).name_template)
+        for entry in folder.iterdir():
+            if _is_part(entry.name, template) or fnmatch.fnmatch(entry.name, f".{SUCCESS_NAME}.*.tmp"):
+                entry.unlink()
+        sync_folder(folder)
+    _remove_entries(own, kept={_OWNER_NAME, WORK_FOLDER, LOCK_FILE})
+    if not has_success:
+        (own / LOCK_FILE).unlink(missing_ok=True)
+        (own / _OWNER_NAME).unlink()  # last: without it nobody would know the rest as ours
+
+
+def _is_part(name: str, template: str) -> bool:
+    return any(template.format(partition=int(digits)) == name for digits in re.findall(r"\d+", name))
 
 
 def owns_output(spec: JobSpec, claimant: Claimant) -> bool:
