@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from mapreduce_operator.facts import Pod
+from mapreduce_operator.facts import EventFact, Pod
 from mapreduce_operator.queueing import Key
 
 
@@ -33,6 +33,13 @@ class Memory:
     """Questions in a row that had no answer."""
     problem: str = ""
     ask_again_s: float = 0.0
+    events: tuple[EventFact, ...] = ()
+    """Words of the cluster about children that are not well, as they were read last."""
+    events_s: float = float("-inf")
+    stuck_at: int | None = None
+    """Digest of what the job could not get past in the last pass; None when it went on."""
+    stuck_looks: int = 0
+    """Passes in a row before that one that found the same."""
     told: set[str] = field(default_factory=set)
     is_active: bool = True
     code_s: float = float("-inf")

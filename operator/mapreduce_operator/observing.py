@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any, Final
 
 from mapreduce.clock import Clock
-from mapreduce_operator import facts
+from mapreduce_operator import facts, pauses
 from mapreduce_operator.api import ApiError
 from mapreduce_operator.cluster import ClusterPort
 from mapreduce_operator.facts import Batch, Claim, EventFact, Node, Pod, StatefulSet
@@ -28,6 +28,7 @@ Raw = dict[str, Any]
 
 _NODE_FRESH_S: Final = 3.0
 _CODE_FRESH_S: Final = 60.0
+_EVENTS_FRESH_S: Final = (15.0, 30.0)
 _LONGEST_SILENCE_S: Final = 30.0
 """Between two questions to a coordinator that does not answer."""
 
@@ -141,7 +142,7 @@ class Observer:
             departed=self._memories.departed(job.uid),
             told=frozenset(memory.told),
         )
-        events = await self._events(seen) if problems.needs_words(seen) and not job.is_true("Finished") else ()
+        events = await self._events(seen, memory) if problems.needs_words(seen) and not job.is_true("Finished") else ()
         answer = await self._ask(job, memory, children)
         return _with(seen, events=events, answer=answer)
 
@@ -232,7 +233,12 @@ class Observer:
         self._nodes[name] = (self._clock.monotonic_s(), found)
         return found
 
-    async def _events(self, seen: Observed) -> tuple[EventFact, ...]:
+    async def _events(self, seen: Observed, memory: Memory) -> tuple[EventFact, ...]:
+        """What the cluster says of children that are not well; each name is a list that no cache of it answers."""
+        now_s = self._clock.monotonic_s()
+        if now_s - memory.events_s < pauses.spread_s(seen.job.uid, *_EVENTS_FRESH_S):
+            return memory.events
+        memory.events_s, memory.events = now_s, ()
         children = seen.children
         names = {seen.names.coordinator, seen.names.workers}
         names |= {pod.name for pod in children.pods if not pod.is_ready and not pod.is_over}
@@ -243,7 +249,8 @@ class Observer:
             raws = await self._cluster.events_about(seen.job.namespace, frozenset(sorted(names)[:12]))
         except ApiError:
             return ()  # words only: the pass goes on without them
-        return tuple(facts.event(raw) for raw in raws)
+        memory.events = tuple(facts.event(raw) for raw in raws)
+        return memory.events
 
     async def _ask(self, job: Resource, memory: Memory, children: Children) -> Answer:
         pod = children.coordinator

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from mapreduce.clock import Clock
-from mapreduce_operator import announcing, metrics, spec
+from mapreduce_operator import announcing, metrics, pauses, spec, times
 from mapreduce_operator.api import ApiError
 from mapreduce_operator.cluster import ClusterPort
 from mapreduce_operator.memory import Memories, Memory
@@ -34,9 +34,9 @@ from mapreduce_operator.statusmodel import JobStatus
 Raw = dict[str, Any]
 
 _WRITE_EVERY_S: Final = 1.0
-_TROUBLE_LOOK_S: Final = 5.0
 _LOOK_AT_ONCE_S: Final = 0.2
 _ORPHANS_LOOK_S: Final = 10.0
+_STALE: Final = Problem("Stale")
 _INVALID: Final = frozenset({400, 422})
 
 logger = logging.getLogger(__name__)
@@ -88,22 +88,28 @@ class Passes:
         memory = self._memories.of(job.uid, key)
         seen = await self._observer.observe(job, memory)
         todo = plan(seen)
-        trouble = None
+        trouble, is_passing = None, False
         try:
             todo = await self._carry_out(raw, seen, todo, memory)
         except _LookAgain:
             memory.must_look = True
-            return _LOOK_AT_ONCE_S
+            return self._stuck_s(seen, memory, _STALE, first_s=_LOOK_AT_ONCE_S)
         except ApiError as error:
-            trouble = _trouble(error)
+            trouble, is_passing = _trouble(error), error.is_passing
             logger.info("%s: %s", key, error)
             todo = plan(dataclasses.replace(seen, trouble=trouble))
             memory.must_look = True
         written_in_s = await self._report(raw, job, memory, todo.status)
-        memory.is_active = todo.look_again_s is None
+        memory.is_active = todo.look_again_s is None and todo.blocker is None
         if trouble is not None:
-            return _TROUBLE_LOOK_S * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
-        next_s = todo.look_again_s if todo.look_again_s is not None else self._poll_s()
+            is_for_long = not is_passing and trouble.reason != "QuotaExceeded" and not seen.children.pods
+            longest_s = pauses.LONGEST_REFUSED_S if is_for_long else pauses.LONGEST_BLOCKED_S
+            return self._stuck_s(seen, memory, Problem(trouble.reason), longest_s=longest_s)
+        if todo.blocker is not None:
+            next_s = self._stuck_s(seen, memory, todo.blocker)
+        else:
+            memory.stuck_at = None
+            next_s = todo.look_again_s if todo.look_again_s is not None else self._poll_s()
         return next_s if written_in_s is None else min(next_s, written_in_s)
 
     async def _give_up_orphans(self, key: Key, uid: str) -> float | None:
@@ -112,6 +118,28 @@ class Passes:
         for pod in lost:
             await self._cluster.delete("Pod", key.namespace, pod.name, pod.uid, is_forced=True)
         return _ORPHANS_LOOK_S if left else None
+
+    @staticmethod
+    def _stuck_s(
+        seen: Observed,
+        memory: Memory,
+        why: Problem,
+        *,
+        longest_s: float = pauses.LONGEST_BLOCKED_S,
+        first_s: float = pauses.FIRST_S,
+    ) -> float:
+        """Time until a job that cannot go on is looked at again: short again once anything changes."""
+        if seen.job.deleted_s is not None:
+            longest_s = first_s  # it does not last, and has a deadline
+        at = hash((seen.job.generation, seen.job.finalizers, seen.job.deleted_s, seen.children, why))
+        memory.stuck_looks = memory.stuck_looks + 1 if memory.stuck_at == at else 0
+        memory.stuck_at = at
+        pause_s = pauses.pause_s(memory.stuck_looks, seen.job.uid, first_s=first_s, longest_s=longest_s)
+        since_s, deadline_s = times.seconds(seen.job.status.pending_since), seen.wanted.pending_deadline_s
+        if deadline_s is None:
+            return pause_s
+        left_s = deadline_s - (seen.now_s - since_s if since_s is not None else 0.0)
+        return min(pause_s, left_s) if left_s > 0 else pause_s
 
     def _poll_s(self) -> float:
         """Time until an active job is looked at again: longer, the more there are."""
@@ -153,6 +181,7 @@ class Passes:
             case actions.AddFinalizer():
                 if not await cluster.set_finalizers(raw, [*job.finalizers, FINALIZER]):
                     raise _LookAgain
+                await self._follow(raw, job)
             case actions.RemoveFinalizer():
                 rest = [name for name in job.finalizers if name != FINALIZER]
                 if not await cluster.set_finalizers(raw, rest):
@@ -184,6 +213,13 @@ class Passes:
         memory.others.add(action.key)
         if kind == "ConfigMap":
             raise _LookAgain  # made by an earlier pass that was cut off: its content is what counts
+
+    async def _follow(self, raw: Raw, job: Resource) -> None:
+        """Take the version that our own change has made, so that this pass can still write the status."""
+        there = await self._cluster.get(KIND, job.namespace, job.name)
+        if there is None or there["metadata"]["uid"] != job.uid:
+            raise _LookAgain
+        raw["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"]
 
     async def _tell_gone(self, job: Resource, action: actions.TellGone, memory: Memory) -> None:
         address = await self._observer.address(job, memory)

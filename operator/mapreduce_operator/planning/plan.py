@@ -22,11 +22,11 @@ from mapreduce_operator.planning import (
 )
 from mapreduce_operator.planning.actions import Action
 from mapreduce_operator.planning.observed import Observed
+from mapreduce_operator.planning.problem import Problem
 from mapreduce_operator.planning.verdict import Verdict
 from mapreduce_operator.statusmodel import JobStatus
 
 _DELETION_LOOK_S = 2.0
-_BLOCKED_LOOK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,9 @@ class Plan:
     status: JobStatus | None
     """None leaves the status alone: of a job that is going."""
     look_again_s: float | None
-    """None: as often as jobs that run are looked at."""
+    """None: as often as jobs that run are looked at, or while there is a blocker less and less often."""
+    blocker: Problem | None = None
+    """What is missing before the job can be taken up, and is waited for."""
 
 
 def plan(seen: Observed) -> Plan:
@@ -49,6 +51,7 @@ def plan(seen: Observed) -> Plan:
         actions=tuple(_actions(seen, verdict)),
         status=status.report(seen, verdict),
         look_again_s=_look_again_s(seen, verdict),
+        blocker=verdict.blocker if verdict.outcome is None and not verdict.is_suspending else None,
     )
 
 
@@ -88,4 +91,4 @@ def _look_again_s(seen: Observed, verdict: Verdict) -> float | None:
         return ending.next_look_s(seen, verdict.outcome)
     if verdict.is_suspending:
         return seen.settings.resync_s if verdict.is_suspended else None
-    return _BLOCKED_LOOK_S if verdict.blocker is not None else None
+    return None
