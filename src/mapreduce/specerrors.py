@@ -64,7 +64,8 @@ def in_words(error: msgspec.ValidationError, raw: object, kind: Any, root: str =
             if bound["length"]
             else ""
         )
-        return InvalidJobSpec(place, f"{subject or f'must be {size}{unit}'}, got {describe_value(value)}.")
+        fix = "Leave it out, or name one." if subject else ""  # a bound says itself what to give
+        return InvalidJobSpec(place, f"{subject or f'must be {size}{unit}'}, got {describe_value(value)}.", fix)
     if what.startswith("Invalid enum value"):
         choices = [str(choice) for choice in _choices(wanted)]
         near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.4)

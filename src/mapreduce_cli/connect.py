@@ -6,6 +6,7 @@ this user that listens there; the one coordinator of this user that runs. A toke
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,12 @@ class Address:
     folder: Path | None = None
     url: str | None = None
     token_file: Path | None = None
+
+    @property
+    def options(self) -> str:
+        """The same as options, with a space before each, for commands that messages tell people to type."""
+        given = (("--dir", self.folder), ("--coordinator", self.url), ("--token-file", self.token_file))
+        return "".join(f" {option} {shlex.quote(str(value))}" for option, value in given if value is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ cluster of the kubeconfig: what is near and started on purpose goes first.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mapreduce.errors import Unreachable, UsageError
-from mapreduce_cli.connect import Found, find, find_job
+from mapreduce_cli.connect import Address, Found, find, find_job
 
 if TYPE_CHECKING:
     from mapreduce.protocol.client import CoordinatorClient
@@ -43,6 +43,13 @@ class OfCoordinator:
     found: Found
     client: CoordinatorClient
     number: int
+    address: Address = field(default_factory=Address)
+    """What the command line said about the coordinator."""
+
+    @property
+    def command_name(self) -> str:
+        """How messages name it in a command to type: with the options that lead there."""
+        return f"{self.number}{self.address.options}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,7 @@ def resolve(name: str, target: Target) -> Named:
         return _in_default_cluster(name, target)
     found = find(target.address)
     client = found.client()
-    return OfCoordinator(found, client, find_job(client, name))
+    return OfCoordinator(found, client, find_job(client, name), target.address)
 
 
 def jobs_of(target: Target) -> Jobs:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from mapreduce.diagnosis.failuregroups import FailureGroup, group_failures, signature
 from mapreduce.diagnosis.wording import as_options, as_uris
+from mapreduce.local.paths import typed_folder
 from mapreduce.protocol.messages import FailureSample, JobStatus
 from mapreduce.units import format_count, format_duration, format_size
 
@@ -54,7 +55,7 @@ def describe_done(
         lines.append(f"  backups  {plural(backups, 'attempt')} beside tasks that took far longer than the others")
     failed = status.maps.attempts_failed + status.reduces.attempts_failed
     if failed:
-        lines.append(f"  retried  {plural(failed, 'failed attempt')}; `mr logs {shlex.quote(output)}` shows them")
+        lines.append(f"  retried  {plural(failed, 'failed attempt')}; `mr logs {typed_folder(output)}` shows them")
     lines += _counted("counters", status.counters, {})
     lines += _counted("warnings", status.warnings, WARNING_TEXTS)
     return "\n".join(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mapreduce.errors import Unreachable, UsageError
+from mapreduce.local.paths import typed_folder
 from mapreduce.page.messages import Frame, TimelinePage
 from mapreduce.page.view import View, make_view
 from mapreduce.typed import from_json
@@ -46,7 +46,7 @@ def view_of(named: Named) -> View:
 def view_of_folder(folder: Path) -> View:
     """Of an output folder: `mr run` keeps its log in it, a coordinator elsewhere has it in its state folder."""
     state, number = state_of(folder)
-    return view_of_log(state, number, source=shlex.quote(str(folder)))
+    return view_of_log(state, number, source=typed_folder(folder))
 
 
 def view_of_log(state: Path, number: int, *, source: str) -> View:

@@ -20,8 +20,13 @@ PAUSE_S: Final = 0.2
 PATIENCE_S: Final = 60.0
 
 
-def wait_for_job(client: CoordinatorClient, job: int, *, timeout_s: float | None = None) -> int:
-    """Wait until the job has ended and say how; the exit code. Raises Unreachable when the coordinator stays away."""
+def wait_for_job(
+    client: CoordinatorClient, job: int, *, name: str, retry: str = "", timeout_s: float | None = None
+) -> int:
+    """Wait until the job has ended and say how; the exit code. Raises Unreachable when the coordinator stays away.
+
+    `name` is how commands name the job, with the options that lead to its coordinator; `retry`, what runs it again.
+    """
     watcher = make_watcher()
     deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
     status, sequence = client.status(job)
@@ -35,7 +40,7 @@ def wait_for_job(client: CoordinatorClient, job: int, *, timeout_s: float | None
     except KeyboardInterrupt:
         watcher.close()
         print(
-            f"mr: job {job} '{status.name}' goes on; `mr wait {job}` waits for it, `mr cancel {job}` ends it",
+            f"mr: job {job} '{status.name}' goes on; `mr wait {name}` waits for it, `mr cancel {name}` ends it",
             file=sys.stderr,
         )
         raise
@@ -45,9 +50,10 @@ def wait_for_job(client: CoordinatorClient, job: int, *, timeout_s: float | None
         print(f"mr: job {job} '{status.name}' is complete, output in {status.output}", file=sys.stderr)
         return 0
     if status.state not in FINAL_STATES:
-        print(f"mr: job {job} '{status.name}' is still {status.state}", file=sys.stderr)
+        print(f"mr: job {job} '{status.name}' is still {status.state}; `mr why {name}` says more", file=sys.stderr)
         return 1
-    print(f"mr: {describe_failure(status, logs=f'mr logs {job}', retry='')}", file=sys.stderr)
+    story = describe_failure(status, logs=f"mr logs {name}", retry=retry or "correct it, then `mr submit` it again")
+    print(f"mr: {story}", file=sys.stderr)
     return 1
 
 

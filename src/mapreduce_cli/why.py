@@ -53,22 +53,22 @@ class Answer:
 
 def of_coordinator(named: OfCoordinator) -> Answer:
     """By asking the coordinator."""
-    return _worded(_of_client(named.client, named.number, logs=f"mr logs {named.number}"))
+    return _worded(_of_client(named.client, named.number, logs=f"mr logs {named.command_name}"))
 
 
 def of_folder(folder: Path) -> Answer:
     """By the coordinator that serves the folder's job now, or else by the log that it left."""
     from mapreduce.local.claiming import look_into
-    from mapreduce.local.paths import OutputPaths
+    from mapreduce.local.paths import OutputPaths, typed_folder
     from mapreduce.protocol.endpoint import ENDPOINT_FILE
     from mapreduce_cli.connect import Found
 
     paths = OutputPaths(folder.absolute())
     view = look_into(paths)
     if view.owner is None:
-        raise UsageError(f"{folder} holds no job of ours, or none yet")
+        raise UsageError(f"{folder} holds no job of ours, or none yet; name the folder that was given as -o")
     state = Path(view.owner.state_folder) if view.owner.state_folder else paths.state
-    number, logs = view.owner.job or 1, f"mr logs {folder}"
+    number, logs = view.owner.job or 1, f"mr logs {typed_folder(folder)}"
     if (state / ENDPOINT_FILE).exists():
         try:
             return _worded(_of_client(Found(folder=state).client(), number, logs=logs))
@@ -84,15 +84,16 @@ def of_cluster(found: OfCluster) -> Answer:
 
 
 def _of_its_coordinator(found: OfCluster) -> Answer:
-    from mapreduce_cli.cluster.proxied import JOB_NUMBER, coordinator_client
+    from mapreduce_cli.cluster.proxied import JOB_NUMBER, CoordinatorGone, coordinator_client
 
     logs = f"mr logs {found.command_name}"
     try:
         return _of_client(coordinator_client(found.jobs, found.job), JOB_NUMBER, logs=logs)
     except Unreachable as error:
+        problem = error.problem if isinstance(error, CoordinatorGone) else error
         return Answer(
             job=found.job.name,
-            sentence=found.job.status.message or f"Nothing is wrong as far as the API server knows; {error}",
+            sentence=found.job.status.message or f"Nothing is wrong as far as the API server knows; {problem}",
             severity="info",
             logs=logs,
         )
@@ -130,6 +131,7 @@ def _of_log(state: Path, number: int, folder: Path, *, logs: str) -> Answer:
     """What the log says of a job that nobody serves now."""
     from mapreduce.coordinator.offline import read_state
     from mapreduce.coordinator.publish import SUCCESS_NAME
+    from mapreduce.local.paths import typed_folder
     from mapreduce.page.durations import Durations
     from mapreduce.page.frames import Seen, failure_groups, job_facts
     from mapreduce.scheduling.views import job_status
@@ -150,7 +152,7 @@ def _of_log(state: Path, number: int, folder: Path, *, logs: str) -> Answer:
     status = job_status(left.state, job)
     durations = Durations()
     durations.learn(job.attempts, range(len(job.attempts.end)))
-    seen = Seen(sequence=0, now_at=time.time(), durations=durations.quantiles(), source=str(folder))
+    seen = Seen(sequence=0, now_at=time.time(), durations=durations.quantiles(), source=typed_folder(folder))
     told = headline(job_facts(left.state, job, seen, status))
     if status.state in FINAL_STATES:
         return Answer(

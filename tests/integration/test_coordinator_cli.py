@@ -122,8 +122,13 @@ def test_a_failed_job_makes_wait_exit_with_1_and_its_logs_say_why(stage: Stage) 
     stage.start("worker")
     story = stage.mr("submit", "bad.py", "a.txt", "-o", "out", "--max-attempts", "1", "--wait", check=1)
     assert "ZeroDivisionError" in story
+    assert "retry    mr submit bad.py a.txt -o out" in story
     assert "about to fail" in stage.mr("logs", "1", "--task", "map-0")
-    assert "ZeroDivisionError" in stage.mr("wait", "1", check=1)
+    state = str(stage.folder / "state")
+    waited = stage.mr("wait", "1", "--dir", state, check=1)
+    assert "ZeroDivisionError" in waited
+    assert f"mr logs 1 --dir {state} --task map-0" in waited
+    assert "then `mr submit` it again" in waited
     assert "Failed" in stage.mr("wait", "out/", check=1)
 
 

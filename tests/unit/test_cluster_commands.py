@@ -79,7 +79,7 @@ def test_as_a_plugin_of_kubectl_a_command_means_the_cluster(person: Person) -> N
 
 
 def test_an_empty_namespace_is_said_and_an_empty_list_printed(person: Person) -> None:
-    assert person.mr("ls", "-n", "empty").err == "mr: there are no MapReduceJobs in namespace empty\n"
+    assert person.mr("ls", "-n", "empty").err .startswith("mr: there are no MapReduceJobs in namespace empty; those of `mr run`")
     assert json.loads(person.mr("ls", "-n", "empty", "-o", "json").out)["items"] == []
 
 
@@ -269,6 +269,22 @@ def test_a_job_without_a_coordinator_cannot_be_cancelled_and_says_what_can_be_do
     ran = person.mr("cancel", "wc", "-n", "team-a")
     assert ran.code == 3
     assert "`mr rm wc -n team-a` deletes it" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("status", "helps"),
+    [
+        ({"state": "Suspended", "conditions": [condition("Suspended", "True", "SuspendedByUser", "")]}, "mr resume"),
+        ({"state": "Starting"}, "mr why"),
+    ],
+)
+def test_what_only_a_coordinator_tells_is_answered_with_the_state_of_a_job_that_has_none(
+    person: Person, status: dict[str, object], helps: str
+) -> None:
+    person.cluster.job("wc", status=status)
+    for command in ("top", "page", "report", "trace"):
+        ran = person.mr(command, "wc", "-n", "team-a")
+        assert (ran.code, f"`{helps} wc -n team-a`" in ran.err) == (3, True)
 
 
 def test_an_output_names_its_newest_job(person: Person) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import string
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,12 @@ STATE_NAME: Final = "_mapreduce"
 SUCCESS_NAME: Final = "_SUCCESS"
 OWNER_NAME: Final = "owner.json"
 INPUTS_NAME: Final = "inputs.json"
+
+
+def typed_folder(folder: Path | str) -> str:
+    """How a command line names the folder: quoted for a shell, and told from an option and from a job's number."""
+    name = str(folder)
+    return shlex.quote(f"./{name}" if name.isdecimal() or name.startswith("-") else name)
 
 
 @dataclass(frozen=True, slots=True)

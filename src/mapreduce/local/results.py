@@ -21,12 +21,14 @@ from mapreduce.dataplane.keys import sort_key
 from mapreduce.dataplane.recordformats import KEY_WARNING, VALUE_WARNING
 from mapreduce.errors import UsageError
 from mapreduce.local.paths import OutputPaths
-from mapreduce.local.success import Success, read_success
+from mapreduce.local.success import Success, no_result, read_success
 
 #: Files that are read at once; more parts are merged in passes.
 MOST_OPEN_FILES: Final = 200
 
 _COPY_BYTES: Final = 1 << 20
+#: What helps where parts are not what `_SUCCESS` says.
+_AGAIN: Final = "run the job again with --overwrite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,14 @@ def open_results(folder: Path) -> Results:
     """The result in `folder`. Raises UsageError when there is none, or when a part is missing or altered."""
     success = read_success(OutputPaths(folder).success)
     if success is None:
-        raise UsageError(f"{folder} holds no finished result (no _SUCCESS that can be read)")
+        raise no_result(folder)
     for name, facts in success.parts.items():
         try:
             size = (folder / name).stat().st_size
         except OSError:
-            raise UsageError(f"{folder}: {name} is missing, though _SUCCESS lists it") from None
+            raise UsageError(f"{folder}: {name} is missing, though _SUCCESS lists it; {_AGAIN}") from None
         if size != facts.bytes:
-            raise UsageError(f"{folder}: {name} has {size} bytes and had {facts.bytes} when it was written")
+            raise UsageError(f"{folder}: {name} has {size} bytes and had {facts.bytes} when it was written; {_AGAIN}")
     return Results(folder, success)
 
 

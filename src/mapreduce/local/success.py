@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from mapreduce.errors import UsageError
+from mapreduce.local.paths import SUCCESS_NAME, typed_folder
 from mapreduce.typed import from_json
 
 
@@ -46,3 +48,11 @@ def read_success(path: Path) -> Success | None:
         return from_json(path.read_bytes(), Success)
     except (OSError, ValueError):  # msgspec.DecodeError, and UnicodeDecodeError for bytes that are no text
         return None
+
+
+def no_result(folder: Path) -> UsageError:
+    """What to raise where a result was asked for and there is none."""
+    return UsageError(
+        f"{folder} holds no finished result (no {SUCCESS_NAME} that can be read); `mr why {typed_folder(folder)}` says "
+        f"how far it is"
+    )

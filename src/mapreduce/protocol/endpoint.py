@@ -22,6 +22,7 @@ TOKEN_FILE: Final = "token"  # noqa: S105 - a file's name
 
 #: Roles by falling power: a token of one is good for all those after it.
 _ROLES: Final[tuple[Role, ...]] = ("admin", "worker", "read")
+_OTHER_FILE: Final = "Name another file with --token-file."
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -119,7 +120,9 @@ class FolderEndpoint:
                 f"No coordinator serves {self._folder} now: it has no {ENDPOINT_FILE}. Start one on that folder."
             ) from None
         except (OSError, KeyError, msgspec.DecodeError, UsageError) as error:
-            raise Unreachable(f"{path} does not say where the coordinator is: {error}") from None
+            raise Unreachable(
+                f"{path} does not say where the coordinator is: {error}. Start it again: it writes the file anew."
+            ) from None
 
 
 def parse_url(url: str) -> Target:
@@ -140,16 +143,16 @@ def read_token(path: Path, role: Role) -> str:
     try:
         content = path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Unauthorized(f"The token file {path} cannot be read: {error}.") from None
+        raise Unauthorized(f"The token file {path} cannot be read: {error}. {_OTHER_FILE}") from None
     if not content.startswith("{"):
         if content:
             return content
-        raise Unauthorized(f"The token file {path} is empty.")
+        raise Unauthorized(f"The token file {path} is empty. {_OTHER_FILE}")
     try:
         tokens = from_json(content, dict[str, str])
     except msgspec.DecodeError as error:
-        raise Unauthorized(f"The token file {path} is damaged: {error}.") from None
+        raise Unauthorized(f"The token file {path} is damaged: {error}. {_OTHER_FILE}") from None
     for candidate in (role, *reversed(_ROLES[: _ROLES.index(role)])):
         if tokens.get(candidate):
             return tokens[candidate]
-    raise Unauthorized(f"The token file {path} holds no token that is good for {role}.")
+    raise Unauthorized(f"The token file {path} holds no token that is good for {role}. {_OTHER_FILE}")

@@ -174,8 +174,8 @@ def _inputs(spec: JobSpec, base: Path) -> tuple[Input, ...]:
         if not path.is_file() or path.stat().st_size > left:
             raise InvalidInput(
                 source.uri,
-                "is on this machine, which a cluster does not see; only single files of at most 64 KiB travel with "
-                "the job.",
+                "is on this machine, which a cluster does not see; with the job travel only single files, of at "
+                "most 64 KiB all together.",
                 f"Put it where the cluster sees it and name {_PLACES}.",
             )
         try:

@@ -34,12 +34,16 @@ _MOST_ERROR_BYTES: Final = 1 << 16
 class CoordinatorGone(Unreachable):
     """The job has no coordinator (any more): it was never started, is suspended, or its time to live is over."""
 
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem}; {remedy}" if remedy else problem)
+        self.problem = problem
+
 
 class SecretEndpoint:
     """One coordinator's place behind the API server; tokens are read from the job's Secret when first needed."""
 
     def __init__(self, jobs: Jobs, job: ClusterJob) -> None:
-        self._jobs, self._names = jobs, names_of(job)
+        self._jobs, self._job, self._names = jobs, job, names_of(job)
         self._tokens: dict[str, str] = {}
 
     @property
@@ -62,7 +66,8 @@ class SecretEndpoint:
                 self._tokens = self._jobs.secret(secret)
             except access.ApiRefusal as refusal:
                 if refusal.status == 404:
-                    raise CoordinatorGone(f"Secret {secret} is gone, and the coordinator with it") from None
+                    problem = f"Secret {secret} is gone, and the coordinator with it"
+                    raise CoordinatorGone(problem, _remedy(self._jobs, self._job)) from None
                 raise
         found = (self._tokens.get("read") if role == "read" else None) or self._tokens.get("token")
         if not found:
@@ -77,19 +82,20 @@ class SecretEndpoint:
 class ProxyTransport:
     """Requests to one coordinator by way of the API server."""
 
-    def __init__(self, cluster: Cluster, path: str, *, token_header: str = TOKEN_HEADER) -> None:
-        self._cluster, self._path, self._token_header = cluster, path, token_header
+    def __init__(self, cluster: Cluster, path: str, *, token_header: str = TOKEN_HEADER, remedy: str = "") -> None:
+        """`remedy` is what to do where nobody answers, if that is known."""
+        self._cluster, self._path, self._token_header, self._remedy = cluster, path, token_header, remedy
 
     def call(self, request: Request, *, deadline_s: float = DEADLINE_S) -> WholeAnswer:
         """Send the request and return the whole answer."""
         with self._answered(request, deadline_s) as answer:
-            _check(answer, self._cluster)
+            _check(answer, self._cluster, self._remedy)
             return WholeAnswer(answer.read(), answer.headers)
 
     def download(self, request: Request, into: BinaryIO, *, deadline_s: float = DEADLINE_S) -> int:
         """Send the request and write the answer's body to a file; returns its length."""
         with self._answered(request, deadline_s) as answer:
-            _check(answer, self._cluster)
+            _check(answer, self._cluster, self._remedy)
             written = 0
             for piece in answer.pieces():
                 into.write(piece)
@@ -102,7 +108,7 @@ class ProxyTransport:
     def lines(self, request: Request, *, silence_s: float) -> Iterator[bytes]:
         """Lines of an answer that has no end."""
         with self._answered(request, silence_s) as answer:
-            _check(answer, self._cluster)
+            _check(answer, self._cluster, self._remedy)
             for line in answer.lines():
                 yield line.rstrip(b"\r")
         raise Unreachable("the stream has ended")
@@ -124,7 +130,7 @@ def coordinator_client(jobs: Jobs, job: ClusterJob) -> CoordinatorClient:
     endpoint = SecretEndpoint(jobs, job)
 
     def connect(_: Endpoint) -> ProxyTransport:
-        return ProxyTransport(jobs.cluster, endpoint.path)
+        return ProxyTransport(jobs.cluster, endpoint.path, remedy=_remedy(jobs, job))
 
     return CoordinatorClient(endpoint, connect=connect)
 
@@ -134,7 +140,16 @@ def names_of(job: ClusterJob) -> Names:
     return Names(job.name, job.uid)
 
 
-def _check(answer: access.Answer, cluster: Cluster) -> None:
+def _remedy(jobs: Jobs, job: ClusterJob) -> str:
+    """What to do where no coordinator answers, by the state of its job."""
+    name = f"{job.name}{jobs.cluster.address.options}"
+    if job.is_true("Suspended") and not job.is_finished:
+        return f"job '{job.name}' is suspended: `mr resume {name}` goes on with it"
+    is_over = "how it ended" if job.is_finished else "what it waits for"
+    return f"job '{job.name}' is {job.status.state or 'Pending'}: `mr why {name}` says {is_over}"
+
+
+def _check(answer: access.Answer, cluster: Cluster, remedy: str) -> None:
     """Raise what an answer of 400 and above is: the API server's own, or the coordinator's."""
     if answer.status < 400:
         return
@@ -144,23 +159,23 @@ def _check(answer: access.Answer, cluster: Cluster) -> None:
     except msgspec.DecodeError:
         raw = None
     if isinstance(raw, dict) and raw.get("kind") == "Status":
-        raise _of_the_api_server(answer.status, raw, cluster)
+        raise _of_the_api_server(answer.status, raw, cluster, remedy)
     try:
         said = from_json(body, ErrorReply)
     except msgspec.DecodeError:
         text = body.decode("utf-8", "replace").strip()[:300]
         if answer.status >= 500:  # the proxy's words for a pod that does not answer
-            raise CoordinatorGone(f"the coordinator does not answer: {text}") from None
+            raise CoordinatorGone(f"the coordinator does not answer: {text}", remedy) from None
         said = ErrorReply(code=f"http-{answer.status}", message=text or f"it answered {answer.status}")
     if answer.status in {401, 403}:
         raise Unauthorized(said.message)
     raise Refusal(answer.status, said.code, said.message, said.epoch)
 
 
-def _of_the_api_server(status: int, said: dict[str, object], cluster: Cluster) -> MapReduceError:
+def _of_the_api_server(status: int, said: dict[str, object], cluster: Cluster, remedy: str) -> MapReduceError:
     message = str(said.get("message", ""))
     if status == 404 or status >= 500:
-        return CoordinatorGone(f"the coordinator does not answer: {message}")
+        return CoordinatorGone(f"the coordinator does not answer: {message}", remedy)
     if status in {401, 403}:
         return Unauthorized(
             f"you may not call the coordinator through the API server: {message}; `{cluster.doctor}` says more"

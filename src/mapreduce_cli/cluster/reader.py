@@ -164,7 +164,9 @@ def read_success_of(jobs: Jobs, uri: str, *, image: str | None = None) -> Any:
             client.download_part(1, "_SUCCESS", into)
         success = read_success(path)
     if success is None:
-        raise UsageError(f"{uri} holds no finished result (no _SUCCESS that can be read)")
+        raise UsageError(
+            f"{uri} holds no finished result: its _SUCCESS cannot be read; run the job again, with another output"
+        )
     return success
 
 

@@ -53,7 +53,7 @@ def _cancel_in_cluster(found: OfCluster) -> None:
         status = coordinator_client(found.jobs, job).cancel(JOB_NUMBER)
     except CoordinatorGone as error:
         raise CoordinatorGone(
-            f"job '{job.name}' has no coordinator that could cancel it ({error}); "
+            f"job '{job.name}' has no coordinator that could cancel it ({error.problem}); "
             f"`mr rm {found.command_name}` deletes it"
         ) from None
     click.echo(f"job '{job.name}' is {status.state}")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from mapreduce.errors import UsageError
 from mapreduce.units import format_count
 from mapreduce_cli.cluster.options import Target, target_options
 from mapreduce_cli.jobarguments import job_argument
@@ -75,9 +74,9 @@ def counters_of(named: Named) -> dict[str, int]:
 
 def _of_folder(folder: Path) -> dict[str, int]:
     from mapreduce.local.paths import OutputPaths
-    from mapreduce.local.success import read_success
+    from mapreduce.local.success import no_result, read_success
 
     success = read_success(OutputPaths(folder).success)
     if success is None:
-        raise UsageError(f"{folder} holds no finished result (no _SUCCESS that can be read)")
+        raise no_result(folder)
     return dict(success.counters)

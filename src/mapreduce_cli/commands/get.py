@@ -76,8 +76,8 @@ def command(
     match resolve(job, target):
         case OfFolder(folder):
             _read(folder, asked)
-        case OfCoordinator(_, client, number):
-            near = _folder_of(client, number)
+        case OfCoordinator(_, client, number) as at:
+            near = _folder_of(at)
             if near is not None:
                 _read(near, asked)
             else:
@@ -143,11 +143,14 @@ def _read(folder: Path, asked: Asked) -> None:
             reading.copy_all(results, into)
 
 
-def _folder_of(client: CoordinatorClient, number: int) -> Path | None:
+def _folder_of(job: OfCoordinator) -> Path | None:
     """The output folder of a coordinator's job, if it can be read here."""
-    status, _ = client.status(number)
+    status, _ = job.client.status(job.number)
     if status.state != "Complete":
-        raise UsageError(f"job {status.job} '{status.name}' is {status.state}: it has no output")
+        raise UsageError(
+            f"job {status.job} '{status.name}' is {status.state}: it has no output; "
+            f"`mr why {job.command_name}` says more"
+        )
     folder = Path(status.output)
     return folder if (folder / "_SUCCESS").is_file() else None
 

@@ -88,7 +88,7 @@ def state_of(folder: Path) -> tuple[Path, int]:
     paths = OutputPaths(folder.absolute())
     owner = look_into(paths).owner
     if owner is None:
-        raise UsageError(f"{folder} holds no job of ours")
+        raise UsageError(f"{folder} holds no job of ours; name the folder that was given as -o")
     state = Path(owner.state_folder) if owner.state_folder else paths.state
     return state, owner.job or 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 import click
 
@@ -14,6 +15,8 @@ from mapreduce_cli.connect import find
 from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import OfCluster, jobs_of, means_cluster, resolve
 from mapreduce_cli.tables import Column, format_option, render
+
+_OF_RUN: Final = "those of `mr run` are named by their output folder, as in `mr why out/`"
 
 
 @click.command(
@@ -57,7 +60,7 @@ def _of_cluster(target: Target, format_: str, *, everywhere: bool) -> int:
     found = jobs.list(everywhere=everywhere)
     if not found and format_ in {"table", "wide"}:
         where = "the cluster" if everywhere else f"namespace {jobs.cluster.namespace}"
-        click.echo(f"mr: there are no MapReduceJobs in {where}", err=True)
+        click.echo(f"mr: there are no MapReduceJobs in {where}; {_OF_RUN}", err=True)
         return 0
     click.echo(show(found, format_, everywhere=everywhere), nl=False)
     return 0
@@ -67,7 +70,7 @@ def _of_coordinator(target: Target, format_: str) -> int:
     client = find(target.address).client()
     jobs = client.statuses().jobs
     if not jobs and format_ in {"table", "wide"}:
-        click.echo(f"mr: the coordinator at {client.address()} has no jobs", err=True)
+        click.echo(f"mr: the coordinator at {client.address()} has no jobs; {_OF_RUN}", err=True)
         return 0
     now_at = time.time()
     columns: list[Column[JobStatus]] = [

@@ -34,11 +34,13 @@ def command(job: str, opens: bool, target: Target) -> int:
             _show(f"{client.address()}/#ticket={client.page_ticket()}&job={number}", opens)
             return 0
         case OfFolder(folder):
+            from mapreduce.local.paths import typed_folder
             from mapreduce_cli.commands.logs import served_by
 
             served = served_by(folder)
             if served is None:
-                raise UsageError(f"nothing serves {folder} now; `mr report {folder}` writes the same page as a file")
+                name = typed_folder(folder)
+                raise UsageError(f"nothing serves {folder} now; `mr report {name}` writes the same page as a file")
             client, number = served
             ticket = client.page_ticket()
             _show(f"{client.address()}/#ticket={ticket}&job={number}", opens)

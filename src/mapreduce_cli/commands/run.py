@@ -69,6 +69,7 @@ def command(
 
 
 def _run(preparation: Preparation, *, workers: int | None, restart: bool, has_page: bool) -> int:
+    from mapreduce.local.paths import typed_folder
     from mapreduce.local.preflight import default_worker_count
     from mapreduce.local.progress import make_watcher
     from mapreduce.local.run import RunRequest, run
@@ -89,7 +90,7 @@ def _run(preparation: Preparation, *, workers: int | None, restart: bool, has_pa
     report = run(request, make_watcher())
     output = shown_path(report.output)
     if report.status.state != "Complete":
-        story = describe_failure(report.status, logs=f"mr logs {output}", retry=this_command())
+        story = describe_failure(report.status, logs=f"mr logs {typed_folder(output)}", retry=this_command())
         print(f"mr: {story}", file=sys.stderr)
         return 1
     success = read_success(report.output / "_SUCCESS")

@@ -79,9 +79,10 @@ def _to_coordinator(job: JobOptions, target: Target, *, waits: bool) -> int:
     print(number, flush=True)
     if not waits:
         return 0
+    from mapreduce_cli.summary import this_command
     from mapreduce_cli.waiting import wait_for_job
 
-    return wait_for_job(client, number)
+    return wait_for_job(client, number, name=f"{number}{target.address.options}", retry=this_command())
 
 
 def _submit_once(client: CoordinatorClient, request: SubmitRequest, *, pause_s: float = 0.5) -> int:

@@ -51,12 +51,14 @@ def _coordinator(named: Named) -> tuple[CoordinatorClient, int]:
 
             return coordinator_client(found.jobs, found.job), JOB_NUMBER
         case OfFolder(folder):
+            from mapreduce.local.paths import typed_folder
             from mapreduce_cli.commands.logs import served_by
 
             served = served_by(folder)
             if served is None:
+                name = typed_folder(folder)
                 raise Unreachable(
-                    f"nothing serves {folder} now; `mr why {folder}` says how it went, `mr report {folder}` shows it"
+                    f"nothing serves {folder} now; `mr why {name}` says how it went, `mr report {name}` shows it"
                 )
             return served
         case OfClaim(_, uri):

@@ -8,7 +8,7 @@ import click
 
 from mapreduce.errors import Unreachable, UsageError
 from mapreduce_cli.cluster.options import Target, target_options
-from mapreduce_cli.connect import Found
+from mapreduce_cli.connect import Address, Found
 from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import Named, OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
 from mapreduce_cli.options import duration
@@ -45,10 +45,10 @@ def wait_for_resolved(named: Named, timeout: int | None) -> int:
             return wait_for(found, timeout_s=timeout)
         case OfClaim(_, uri):
             raise UsageError(f"no MapReduceJob writes to {uri}; `mr get {uri}` reads what lies there")
-        case OfCoordinator(_, client, number):
+        case OfCoordinator(_, client, number) as at:
             from mapreduce_cli.waiting import wait_for_job
 
-            return wait_for_job(client, number, timeout_s=timeout)
+            return wait_for_job(client, number, name=at.command_name, timeout_s=timeout)
         case OfFolder(folder):
             return _wait_for_folder(folder, timeout)
 
@@ -74,4 +74,6 @@ def _wait_for_folder(folder: Path, timeout: int | None) -> int:
         raise Unreachable(
             f"{folder} holds an unfinished `mr run`, and nobody runs it; the same command goes on with it"
         )
-    return wait_for_job(Found(folder=state).client(), view.owner.job, timeout_s=timeout)
+    number = view.owner.job
+    name = f"{number}{Address(folder=state).options}"  # a folder can be waited for, but nothing is cancelled by it
+    return wait_for_job(Found(folder=state).client(), number, name=name, timeout_s=timeout)

@@ -13,6 +13,7 @@ from mapreduce.coordinator.store import Store
 from mapreduce.errors import UsageError
 from mapreduce.local.paths import OutputPaths
 from mapreduce.local.preparing import PreparedJob
+from mapreduce.local.success import no_result
 from mapreduce.scheduling.state import Job
 from mapreduce.units import format_count, format_duration, format_size
 from mapreduce_cli.planning.predicting import Prediction
@@ -34,7 +35,7 @@ def what_happened(folder: Path) -> Happened:
     try:
         success = json.loads(paths.success.read_bytes())
     except (OSError, ValueError):
-        raise UsageError(f"{folder} holds no finished result (no _SUCCESS that can be read)") from None
+        raise no_result(folder) from None
     state = read_state(paths.state).state
     job = state.jobs.get(success.get("job", 0))
     code = Store(paths.state).code(job.code) if job is not None else None
