@@ -368,15 +368,16 @@ class Agent:
         say("was told to end")
         self._leaving = Leaving(self._settings, time.monotonic())
         with self._shared.changed:
-            actions = self._shared.session.leave()
+            self._post_actions(self._shared.session.leave())  # behind those to start what is given back
             self._shared.changed.notify()
-        self._carry_out(actions)
 
     def _go_on_leaving(self) -> None:
         if self._leaving is None or self._exit_code is not None:
             return
         with self._shared.changed:
             held, unfinished = self._shared.session.held, self._shared.session.unfinished
+        if self._posted:
+            return  # of what is not held any more a run may be committed, and is copied first
         now_s, runs = time.monotonic(), self._handing_over
         step = self._leaving.step(now_s, held=len(held), pending=runs.pending_replicas, taken_s=runs.taken_s)
         if step == "release":

@@ -1,7 +1,8 @@
 """The two threads that speak for the session: one makes the `next` calls and registers, one beats.
 
-They do what `Session` says, wait where it says so, and hand its actions to the main loop. The heartbeat has its own
-thread and connection, so that neither user code nor a waiting `next` ever delays it.
+They do what `Session` says, wait where it says so, and hand its actions to the main loop, under the session's lock: the
+order to end an attempt must not overtake the one to start it. The heartbeat has its own thread and connection, so that
+neither user code nor a waiting `next` ever delays it.
 """
 
 from __future__ import annotations
@@ -88,24 +89,25 @@ class Caller:
                 return
             request, token = session.next_request(now_s), session.token
         if request is not None:
-            self._post(self._call(token, request))
+            self._call(token, request)
 
-    def _call(self, token: str, request: NextRequest) -> list[Action]:
+    def _call(self, token: str, request: NextRequest) -> None:
         session, changed = self._shared.session, self._shared.changed
         try:
             reply = self._client.next(token, request)
         except Refusal as error:
             with changed:
-                return session.refused(error.status, _reply(error), time.monotonic(), call=request.call)
+                self._post(session.refused(error.status, _reply(error), time.monotonic(), call=request.call))
         except Unauthorized as error:
             with changed:
                 refusal = ErrorReply(code="unauthorized", message=str(error))
-                return session.refused(401, refusal, time.monotonic(), call=request.call)
+                self._post(session.refused(401, refusal, time.monotonic(), call=request.call))
         except Unreachable as error:
-            return self._lost(error)
-        self._backoff.reset()
-        with changed:
-            return session.next_answered(request.call, reply, time.monotonic())
+            self._lost(error)
+        else:
+            self._backoff.reset()
+            with changed:
+                self._post(session.next_answered(request.call, reply, time.monotonic()))
 
     def _register(self) -> None:
         session, changed = self._shared.session, self._shared.changed
@@ -115,28 +117,26 @@ class Caller:
             reply = self._client.register(request)
         except Refusal as error:
             with changed:
-                actions = session.register_refused(error.status, _reply(error), time.monotonic())
-            self._post(actions)
+                self._post(session.register_refused(error.status, _reply(error), time.monotonic()))
             time.sleep(self._backoff.next_pause_s())
         except (Unreachable, Unauthorized) as error:
-            self._post(self._lost(error))
+            self._lost(error)
             time.sleep(self._pause_s())
         else:
             self._backoff.reset()
             with changed:
-                actions = session.registered(reply, time.monotonic())
+                self._post(session.registered(reply, time.monotonic()))
                 is_joined = session.is_joined
             if is_joined:
                 say(f"joined the coordinator at {self._client.address()} in epoch {reply.epoch}")
                 self._has_joined = True
             else:
                 time.sleep(self._backoff.next_pause_s())
-            self._post(actions)
 
-    def _lost(self, error: MapReduceError) -> list[Action]:
+    def _lost(self, error: MapReduceError) -> None:
         now_s = time.monotonic()
         with self._shared.changed:
-            return self._shared.session.call_lost(now_s, now_s + self._pause_s(), str(error))
+            self._post(self._shared.session.call_lost(now_s, now_s + self._pause_s(), str(error)))
 
     def _pause_s(self) -> float:
         if not self._has_joined and time.monotonic() - self._started_s < _EAGER_FOR_S:
@@ -190,22 +190,21 @@ class Heart:
             reply = self._client.heartbeat(token, request)
         except Refusal as error:
             with changed:
-                actions = session.refused(error.status, _reply(error), time.monotonic(), epoch=request.epoch)
+                self._post(session.refused(error.status, _reply(error), time.monotonic(), epoch=request.epoch))
                 changed.notify()
         except Unauthorized as error:
             refusal = ErrorReply(code="unauthorized", message=str(error))
             with changed:
-                actions = session.refused(401, refusal, time.monotonic(), epoch=request.epoch)
+                self._post(session.refused(401, refusal, time.monotonic(), epoch=request.epoch))
                 changed.notify()
         except Unreachable as error:
             is_heard = False
             with changed:
-                actions = session.check_silence(time.monotonic(), str(error))
+                self._post(session.check_silence(time.monotonic(), str(error)))
         else:
             with changed:
-                actions = session.heartbeat_answered(reply, time.monotonic())
+                self._post(session.heartbeat_answered(reply, time.monotonic()))
                 changed.notify()
-        self._post(actions)
         return is_heard
 
 

@@ -1,0 +1,82 @@
+"""The threads that speak for a worker's session: when what they hear reaches the main loop."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import msgspec
+import pytest
+
+from mapreduce.protocol.client import UrlEndpoint
+from mapreduce.protocol.messages import (
+    Assignment,
+    HeartbeatReply,
+    HeartbeatRequest,
+    NextReply,
+    NextRequest,
+    RegisterReply,
+    RegisterRequest,
+)
+from mapreduce_worker.agent import calls
+from mapreduce_worker.agent.actions import Action, CancelAttempt, Exit, StartAttempt
+from mapreduce_worker.agent.session import Session
+from tests.support.sessions import attempt, welcome
+
+
+class Client:
+    """Calls to a coordinator that grants one task, wants it ended, and then has no more work."""
+
+    def __init__(self, _endpoint: object, *, deadline_s: float) -> None:
+        del deadline_s
+
+    def address(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def register(self, _request: RegisterRequest) -> RegisterReply:
+        return msgspec.structs.replace(welcome(), heartbeat_s=0.001)
+
+    def next(self, _session: str, request: NextRequest) -> NextReply:
+        if request.call == 1:
+            return NextReply(epoch=1, tasks=(Assignment(id=attempt(0)),))
+        return NextReply(epoch=1, is_done=True)
+
+    def heartbeat(self, _session: str, _request: HeartbeatRequest) -> HeartbeatReply:
+        return HeartbeatReply(epoch=1, heartbeat_s=0.001, cancel=(attempt(0),))
+
+
+def is_free(lock: threading.Condition) -> bool:
+    """Whether another thread could have it now."""
+    found: list[bool] = []
+
+    def look() -> None:
+        found.append(lock.acquire(blocking=False))
+        if found[0]:
+            lock.release()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_orders_reach_the_main_loop_before_another_thread_can_act_upon_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "WorkerClient", Client)
+    shared = calls.SharedSession(Session(worker="w", slots=1, now_s=time.monotonic()))
+    posted: list[tuple[type[Action], bool]] = []
+    is_over = threading.Event()
+
+    def post(actions: list[Action]) -> None:
+        for action in actions:
+            posted.append((type(action), is_free(shared.changed)))
+            if isinstance(action, Exit):
+                is_over.set()
+
+    endpoint = UrlEndpoint("http://127.0.0.1:9")
+    calls.Caller(shared, endpoint, post).start()
+    calls.Heart(shared, endpoint, post, lambda: 0).start()
+    assert is_over.wait(15)
+    assert posted == [(StartAttempt, False), (CancelAttempt, False), (Exit, False)]
