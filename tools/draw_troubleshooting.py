@@ -135,9 +135,9 @@ SECTIONS: Final = (
         "The job stands still, or something is degraded",
         "Conditions `Stalled` (somebody has to act) or `Degraded` (it goes on).",
         (
-            *("DiskFull", "LowSpace", "StorageFailed", "SlowDisk", "VolumeNodeLost", "NodeLost", "SingleNodeStorage"),
-            *("ReplicasPending", "MapsRemade", "WALCorrupt", "WALRepaired", "WALNote"),
-            *("CoordinatorUnreachable", "CoordinatorRestarting", "CoordinatorFailed", "VersionSkew"),
+            *("DiskFull", "LowSpace", "SlowDisk", "VolumeNodeLost", "NodeLost", "SingleNodeStorage"),
+            *("MapsRemade", "WALCorrupt", "WALRepaired", "WALNote"),
+            *("CoordinatorUnreachable", "CoordinatorRestarting", "CoordinatorFailed"),
         ),
     ),
     Section(
@@ -148,12 +148,12 @@ SECTIONS: Final = (
     Section(
         "Suspension",
         "State `Suspending` or `Suspended`.",
-        ("SuspendedByUser", "Draining"),
+        ("SuspendedByUser", "Draining", "ReplicasPending"),
     ),
     Section(
         "Operator and API server",
         "Several jobs at once behave oddly, or a deletion takes long.",
-        ("ApiError", "OperatorError", "CleanUpFailed", "Deleting"),
+        ("ApiError", "OperatorError", "CleanUpFailed"),
     ),
 )
 

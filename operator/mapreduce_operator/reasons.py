@@ -84,17 +84,19 @@ _ALL: Final = (
     Reason(
         "InvalidPodTemplate",
         "A pod template is refused by the API server.",
-        "Correct the field of the podTemplate that the message names.",
+        "Delete the job, correct the field of the podTemplate that the message names, and apply it again.",
     ),
     Reason(
         "OutputExists",
         "The output folder already holds a result, or files of somebody else.",
-        "Give another output.uri, or set output.overwrite to Replace if the result there is one of ours.",
+        "Delete the job and apply it again with another output.uri, or with output.overwrite Replace if the result "
+        "there is one of ours.",
     ),
     Reason(
         "ClaimMissing",
         "A claim that the specification names does not exist.",
-        "Create the PersistentVolumeClaim, or correct its name; for the output, output.claimTemplate makes one.",
+        "Create the PersistentVolumeClaim; as long as the job has not started, its name can be corrected, too. For the "
+        "output, output.claimTemplate makes one.",
     ),
     Reason(
         "ConfigMapMissing",
@@ -109,7 +111,8 @@ _ALL: Final = (
     Reason(
         "CodeTooLong",
         "The code does not fit into the ConfigMap that brings it to the coordinator.",
-        "Put the file on a volume or into the image, and name it by code.volumePath or code.module.",
+        "Delete the job, put the file on a volume or into the image, name it by code.volumePath or code.module, and "
+        "apply the job again.",
     ),
     # Pods that cannot start
     Reason(
@@ -127,7 +130,8 @@ _ALL: Final = (
     Reason(
         "ClaimPending",
         "A claim has no volume yet.",
-        "Look at the claim's events; name a storageClassName that exists, or a class that can provide the access mode.",
+        "Look at the claim's events and mend the class; for another storageClassName or access mode delete the job and "
+        "apply it again.",
     ),
     Reason(
         "QuotaExceeded",
@@ -180,7 +184,8 @@ _ALL: Final = (
     Reason(
         "SingleNodeStorage",
         "With storage.shuffle Shared, a ReadWriteOnce volume holds all pods of the job on one node.",
-        "Use a ReadWriteMany class, or set storage.shuffle to Peer, which needs no shared volume.",
+        "For more nodes delete the job and apply it again with a ReadWriteMany class, or with storage.shuffle Peer, "
+        "which needs no shared volume.",
     ),
     Reason(
         "DiskFull",
@@ -206,15 +211,13 @@ _ALL: Final = (
     Reason(
         "SlowDisk",
         "The log's volume takes long to bring records to the disk, and every commit waits for it.",
-        "Use a faster StorageClass for storage.log.",
+        "Use a faster StorageClass for storage.log in the next job.",
     ),
     Reason(
         "WALForeign",
         "The log's volume holds the log of another job, or one of a version that this release cannot read.",
-        "Give the job a claim of its own in storage.log, or use the release that wrote the log.",
-    ),
-    Reason(
-        "StorageFailed", "The log cannot be written to its volume.", "Look after the volume; the coordinator retries."
+        "Delete the job and apply it again with a claim of its own in storage.log. A log of another release is read by "
+        "that release.",
     ),
     Reason(
         "ReplicasPending",
@@ -243,11 +246,6 @@ _ALL: Final = (
         "The container that reads the job's code ended by trouble of its own; it is started again.",
         "If that repeats, read its log: `kubectl logs POD -c describe`.",
     ),
-    Reason(
-        "VersionSkew",
-        "The coordinator's release cannot be spoken with by this operator.",
-        "Use releases of operator and worker image that are at most one version apart.",
-    ),
     # Failures of tasks, as the coordinator names them
     Reason(
         "TaskFailed",
@@ -257,42 +255,48 @@ _ALL: Final = (
     Reason(
         "TaskCrashed",
         "The process that ran the job's code ended without a word as often as spec.maxAttempts allows.",
-        "The message has the record; look for native code that crashes, or os._exit.",
+        "The message has the record; look for native code that crashes, or os._exit. Then delete the job and apply it "
+        "again.",
     ),
     Reason(
         "TaskTimedOut",
         "A task took longer than spec.taskTimeoutSeconds as often as spec.maxAttempts allows.",
-        "Raise spec.taskTimeoutSeconds or lower spec.splitSizeBytes, or correct the code if it hangs.",
+        "Raise spec.taskTimeoutSeconds or lower spec.splitSizeBytes, or correct the code if it hangs; delete the job "
+        "and apply it again.",
     ),
     Reason(
         "BadInput",
         "A record of the input cannot be read in the format that was asked for.",
-        "The message names the place; correct the input, or its format or encoding.",
+        "The message names the place; correct the input, or its format or encoding. Then delete the job and apply it "
+        "again.",
     ),
     Reason(
         "UnstorableRecord",
         "The job's code yields something that cannot be stored.",
-        "The message names the record and its type; yield text, numbers, lists, dicts or dataclasses.",
+        "The message names the record and its type; yield text, numbers, lists, dicts or dataclasses. Then delete the "
+        "job and apply it again.",
     ),
     Reason(
         "WorkersLost",
         "A task lost its worker as often as spec.maxLostAttempts allows.",
-        "Most often that task takes more memory than its pod has: raise the podTemplate's memory limit.",
+        "Most often that task takes more memory than its pod has: raise the podTemplate's memory limit, delete the job "
+        "and apply it again.",
     ),
     Reason(
         "WorkersFailed",
         "Workers failed by trouble of their own, not by the job's code.",
-        "The message has the words; read the logs of the workers' agents.",
+        "The message has the words; read the logs of the workers' agents. Then delete the job and apply it again.",
     ),
     Reason(
         "NonDeterministicMap",
         "A map task that was made again gave another result than before, and a reducer had already used the first.",
-        "Let the mapper depend on its input and arguments only: no clock, no random numbers, no order of sets.",
+        "Let the mapper depend on its input and arguments only: no clock, no random numbers, no order of sets. Then "
+        "delete the job and apply it again.",
     ),
     Reason(
         "OutputKeepsGettingLost",
         "The output of a task disappears again and again after it was written.",
-        "Look after the output's volume, and for who else deletes there.",
+        "Look after the output's volume, and for who else deletes there. Then delete the job and apply it again.",
     ),
     Reason("PlanLost", "The job's plan is gone from the log's volume.", "Delete the job and apply it again."),
     Reason("Cancelled", "The job was cancelled.", "Delete it and apply it again to run it."),
@@ -321,7 +325,6 @@ _ALL: Final = (
         "Undo the edit, or delete the job and apply it again.",
     ),
     # The cluster and the operator
-    Reason("Deleting", "The job is being deleted.", ""),
     Reason(
         "CleanUpFailed",
         "What the deleted job left on a claim could not be removed.",

@@ -84,6 +84,11 @@ def reason_of(error: MapReduceError) -> str:
     return next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "")
 
 
+def reason_named(error: str) -> str:
+    """The same for a job that ended by the error of that name; any other word stays as it is."""
+    return next((reason for kind, reason in _REASONS.items() if kind.__name__ == error), error)
+
+
 def leave_message(path: Path, reason: str, message: str) -> None:
     """Write a termination message. Never raises: a message that cannot be left must not hide what it says."""
     text = message.encode("utf-8", "replace")[:_MAX_MESSAGE_BYTES].decode("utf-8", "ignore")

@@ -144,6 +144,13 @@ def test_every_reason_is_one_word_with_a_sentence_and_maybe_a_fix(name: str) -> 
     assert not reason(name).fix or reason(name).fix.endswith(".")
 
 
+def test_every_reason_is_raised_somewhere() -> None:
+    tables = {"reasons.py", "remedies.py"}
+    texts = [path.read_text(encoding="utf-8") for path in code_files() if path.name not in tables]
+    named = {name for text in texts for name in re.findall(r'"([A-Z][A-Za-z]+)"', text)}
+    assert REASONS.keys() - named == set()
+
+
 def test_every_reason_that_a_coordinator_reports_is_known() -> None:
     pattern = (
         r"""(?:Notice\(\s*reason=|leave_message\([^,]*, reason or |JobFailed\(\s*)"([A-Za-z]+)"|"(WAL\w+)", found"""

@@ -98,11 +98,34 @@ def test_pods_that_are_not_made_are_said_in_the_words_of_who_refuses_them(messag
     assert message in message_of(seen, "WorkersReady")
 
 
-def test_a_volume_that_is_not_mounted_is_said_in_the_kubelets_words() -> None:
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("Multi-Attach error", "VolumeNotMounted"),
+        ('MountVolume.SetUp failed for volume "mr-secret-0" : secret "headers" not found', "SecretMissing"),
+        ('MountVolume.SetUp failed for volume "mr-configmap-0" : configmap "words" not found', "ConfigMapMissing"),
+    ],
+)
+def test_a_volume_that_is_not_mounted_is_said_in_the_kubelets_words(words: str, reason: str) -> None:
     slow = worker(0, is_ready=False, phase="Pending", containers=())
-    event = EventFact(kind="Pod", name=slow.name, reason="FailedMount", message="Multi-Attach error", at_s=NOW_S)
+    event = EventFact(kind="Pod", name=slow.name, reason="FailedMount", message=words, at_s=NOW_S)
     seen = started(pods=(coordinator(), slow), fields={"events": (event,)})
-    assert conditions_of(seen)["WorkersReady"] == ("False", "VolumeNotMounted")
+    assert conditions_of(seen)["WorkersReady"] == ("False", reason)
+    assert words in message_of(seen, "WorkersReady")
+
+
+def test_what_a_coordinator_says_when_it_ends_again_and_again_is_its_reason_and_no_json() -> None:
+    said = ended("coordinator", 1, '{"reason": "CoordinatorFailed", "message": "the disk is gone"}\n').ending
+    loop = waiting("coordinator", "CrashLoopBackOff", ending=said, restarts=4)
+    seen = started(pods=(coordinator(is_ready=False, containers=(loop,)),), fields={"answer": Answer()})
+    assert conditions_of(seen)["CoordinatorReady"] == ("False", "CoordinatorFailed")
+    assert "the disk is gone" in message_of(seen, "CoordinatorReady")
+    assert "{" not in message_of(seen, "CoordinatorReady")
+
+
+def test_an_error_of_planning_is_one_of_the_reasons() -> None:
+    said = answer("Failed", reason="OutputRefused", message="pvc://results/count holds a result.")
+    assert conditions_of(started(fields={"answer": said}))["Failed"] == ("True", "OutputExists")
 
 
 def test_why_a_claim_has_no_volume_is_said_in_the_provisioners_words() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from mapreduce.podjob import reason_named
 from mapreduce.protocol.messages import Failure
 from mapreduce.protocol.messages import JobStatus as Progress
 from mapreduce_operator import times
@@ -42,7 +43,7 @@ def decide(seen: Observed) -> Outcome | None:
     if progress is not None and progress.state == "Complete":
         return Outcome(kind="Complete", reason="Published", message=_published(progress), by_coordinator=True)
     if progress is not None and progress.state in {"Failed", "Cancelled"}:
-        name = progress.reason or ("Cancelled" if progress.state == "Cancelled" else "JobFailed")
+        name = reason_named(progress.reason) or ("Cancelled" if progress.state == "Cancelled" else "JobFailed")
         return Outcome(
             kind="Failed", reason=name, message=reason(name).message(failure_words(progress)), by_coordinator=True
         )
@@ -115,8 +116,8 @@ def _overdue(seen: Observed) -> Outcome | None:
         return None
     if seen.now_s - since >= wanted.pending_deadline_s and (blocker is not None or not seen.can_work):
         cause = blocker or _why_pending(seen)
-        words = reason(cause.reason).message(cause.facts) if cause is not None else ""
-        return _failed(Problem("PendingDeadlineExceeded", words))
+        words = [] if cause is None else [reason(cause.reason).sentence, cause.facts]
+        return _failed(Problem("PendingDeadlineExceeded", " ".join(words)))
     return None
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Final
 
-from mapreduce_operator.facts import Container, EventFact, Pod
+from mapreduce_operator.facts import Container, Ending, EventFact, Pod
 from mapreduce_operator.planning.observed import Observed
 from mapreduce_operator.planning.problem import Problem
 
@@ -14,6 +15,9 @@ _CANNOT_PULL: Final = frozenset(
 )
 _CANNOT_START: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _MOUNT_EVENTS: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
+#: In the kubelet's words: MountVolume.SetUp failed for volume "mr-secret-0" : secret "headers" not found
+_MISSING: Final = re.compile(r'\b(secret|configmap) "[^"]*" not found')
+_REASON_OF_MISSING: Final = {"secret": "SecretMissing", "configmap": "ConfigMapMissing"}
 _CLAIM_EVENTS: Final = frozenset({"ProvisioningFailed", "FailedBinding"})
 #: A pod may be on its way for so long before anybody is asked why.
 PATIENCE_S: Final = 10.0
@@ -29,8 +33,13 @@ def fatal(seen: Observed) -> Problem | None:
     container = pod.container("coordinator") if pod is not None else None
     if container is None or container.ending is None or container.ending.exit_code != FATAL_EXIT_CODE:
         return None
+    return _said(container.ending)
+
+
+def _said(ending: Ending) -> Problem | None:
+    """What one of our processes left as its termination message; None for any other text."""
     try:
-        said = json.loads(container.ending.message)
+        said = json.loads(ending.message)
         return Problem(str(said["reason"]), str(said["message"]))
     except (ValueError, KeyError, TypeError):
         return None
@@ -99,7 +108,9 @@ def _of_pod(seen: Observed, pod: Pod) -> Problem | None:
             return Problem("ClaimPending", _facts(pod.name, said))
         for event in _events(seen, "Pod", pod.name):
             if event.reason in _MOUNT_EVENTS:
-                return Problem("VolumeNotMounted", _facts(pod.name, event.message))
+                missing = _MISSING.search(event.message)
+                reason = "VolumeNotMounted" if missing is None else _REASON_OF_MISSING[missing[1]]
+                return Problem(reason, _facts(pod.name, event.message))
     return None
 
 
@@ -129,6 +140,8 @@ def _of_container(pod: Pod, container: Container) -> Problem | None:
         if container.reason == "CrashLoopBackOff" and (ending is None or ending.exit_code != FATAL_EXIT_CODE):
             if ending is not None and ending.reason == "OOMKilled":
                 return Problem("OutOfMemory", _facts(place, f"killed {container.restarts} times"))
+            if ending is not None and (said := _said(ending)) is not None:
+                return Problem(said.reason, _facts(place, said.facts))
             return Problem("CrashLoop", _facts(place, _last_words(container)))
     if container.state == "terminated" and ending is not None and ending.exit_code not in {0, FATAL_EXIT_CODE}:
         if ending.reason == "OOMKilled":
