@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from mapreduce.coordinator.feed import Feed, encode_event
+from mapreduce.protocol import messages as m
 from mapreduce.protocol.messages import StatusList
 from mapreduce.scheduling import records
 from tests.support.running import runs
@@ -128,3 +129,15 @@ async def test_a_record_of_many_attempts_takes_the_room_of_many() -> None:
         source.feed.add(source.sequence, records.LeasesGranted("w", 1, 1, "map", grants, 0.0))
     assert await source.read(3, 2) == [(4, "LeasesGranted"), (5, "LeasesGranted")]
     assert await source.read(1, 1) == [(5, "State")]
+
+
+@runs
+async def test_a_failure_takes_the_room_of_its_traceback() -> None:
+    source = Coordinator(backlog=100)
+    failed = m.AttemptId(job=1, kind="map", index=0, epoch=1, attempt=1)
+    failure = m.Failure(failure_class="user", message="no", traceback="x" * 40_000)
+    for _ in range(4):
+        source.sequence += 1
+        source.feed.add(source.sequence, records.AttemptFailed("w", failed, failure, 0.0))
+    assert await source.read(2, 2) == [(3, "AttemptFailed"), (4, "AttemptFailed")]
+    assert await source.read(1, 1) == [(4, "State")]

@@ -215,3 +215,20 @@ def test_what_the_log_does_is_counted() -> None:
     assert stats.bytes == 144 + 2 * 40
     assert stats.fsync_slowest_s >= stats.fsync_last_s > 0
     assert stats.fsync_total_s >= stats.fsync_slowest_s
+
+
+def test_what_a_replay_would_read_is_counted_across_incarnations_until_a_snapshot() -> None:
+    disk = Disk()
+    for count in (1, 2):
+        log, _ = open_log(disk)
+        log.enqueue(b"x" * 10_000)
+        log.flush()
+        assert 10_000 * count < log.stats.bytes_since_snapshot < 10_500 * count
+        log.close()
+    log, _ = open_log(disk)
+    log.snapshot(b"state", log.sequence)
+    assert log.stats.bytes_since_snapshot == 0
+    log.enqueue(b"x" * 100)
+    log.flush()
+    assert 100 <= log.stats.bytes_since_snapshot < 200
+    log.close()

@@ -20,6 +20,7 @@ from mapreduce.errors import PlanLost, UsageError
 from mapreduce.inlineinputs import with_files
 from mapreduce.model import reducer_count
 from mapreduce.scheduling import decide_backups, events
+from mapreduce.scheduling.records import LeasesReleased, Release
 from mapreduce.scheduling.state import Job
 from mapreduce.scheduling.transitions import JobPhase
 from mapreduce.version import __version__
@@ -37,6 +38,8 @@ class Effects:
         self._cleaned: set[int] = set()
         """Jobs that need no cleaning up any more."""
         self._is_running = False
+        self._has_made_room = False
+        """The log was compacted for want of space, and there has not been plenty since."""
 
     def start(self) -> None:
         """Begin: from now on `look` starts what is due."""
@@ -67,7 +70,7 @@ class Effects:
         for other in state.jobs.values():
             if other.phase.is_final and other.id not in self._cleaned:
                 self._begin("clean", other.id, self._clean_up(other))
-        if self._shell.records_since_snapshot >= self._shell.settings.snapshot_records:
+        if self._shell.is_compaction_due:
             self._begin("snapshot", 0, self._shell.compact())
 
     def _is_output_untidy(self, job: Job) -> bool:
@@ -79,13 +82,15 @@ class Effects:
             for other in self._shell.machine.state.jobs.values()
         )
 
-    def _begin(self, purpose: str, number: int, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, purpose: str, number: int, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether this piece of work begins: not if one for the same purpose is under way."""
         key = (purpose, number)
         if key in self._tasks:
             work.close()
-            return
+            return False
         task = self._tasks[key] = asyncio.get_running_loop().create_task(work)
         task.add_done_callback(lambda done: self._end(key, done))
+        return True
 
     def _end(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
         self._tasks.pop(key, None)
@@ -103,7 +108,9 @@ class Effects:
             await shell.clock.sleep_s(shell.settings.tick_s)
             sessions = shell.machine.sessions
             was_paused, kept_back_count = sessions.is_paused, len(sessions.kept_back_s)
-            sessions.is_paused = await shell.free_bytes() < shell.settings.low_water_bytes
+            free_bytes = await shell.free_bytes()
+            sessions.is_paused = free_bytes < shell.settings.low_water_bytes
+            self._look_at_room(free_bytes)
             shell.turn(events.Tick())
             await shell.durable()  # looks at the claim too: who was overtaken ends, even if nobody calls any more
             state = shell.machine.state
@@ -112,6 +119,21 @@ class Effects:
                 shell.wake_workers()
             if shell.settings.exit_when_idle and state.jobs and not state.has_unfinished_job:
                 shell.close_when_idle()
+
+    def _look_at_room(self, free_bytes: int) -> None:
+        """Has the log give back what it can, once in each want of space: what hovers at the mark must not write on."""
+        if free_bytes >= 2 * self._shell.settings.low_water_bytes:
+            self._has_made_room = False
+        elif self._shell.machine.sessions.is_paused and not self._has_made_room:
+            self._has_made_room = self._begin("snapshot", 0, self._make_room())
+
+    async def _make_room(self) -> None:
+        """The log keeps two generations: with the second snapshot from now on, all that lies before the first goes."""
+        shell = self._shell
+        await shell.compact(room_bytes=await shell.free_bytes() / 2)
+        # changes nothing, and gives the second snapshot a sequence, and so a name, of its own
+        shell.turn(LeasesReleased("", (), Release.NOT_NEEDED, shell.clock.utc_s()))
+        await shell.compact(room_bytes=await shell.free_bytes() / 2)
 
     async def _plan(self, job: Job) -> None:
         shell = self._shell

@@ -9,12 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from mapreduce.protocol.messages import StatusList
-from mapreduce.scheduling.records import AnyRecord, BackupsGranted, LeasesGranted, LeasesReleased, TasksCommitted
+from mapreduce.scheduling.records import (
+    AnyRecord,
+    AttemptFailed,
+    BackupsGranted,
+    LeasesGranted,
+    LeasesReleased,
+    TasksCommitted,
+)
+
+#: What a record takes for each attempt in it, about; texts of failures are counted in it.
+ATTEMPT_BYTES: Final = 1_000
 
 
 class Source(Protocol):
@@ -108,8 +118,13 @@ class Feed:
 
 
 def _weight(record: AnyRecord) -> int:
-    """How many attempts a record is about: one record may commit hundreds of tasks, and memory goes with those."""
+    """How many attempts a record is about: one record may commit hundreds of tasks, and memory goes with those.
+
+    A failure counts for as many as its texts have room for.
+    """
     match record:
+        case AttemptFailed(failure=failure):
+            return 1 + (len(failure.message) + len(failure.traceback) + len(failure.record)) // ATTEMPT_BYTES
         case TasksCommitted():
             return len(record.commits)
         case LeasesGranted() | BackupsGranted():

@@ -44,7 +44,7 @@ def describe(record: r.AnyRecord) -> str:
         case r.AttemptFailed():
             failure = record.failure
             return f"{record.id} failed on {record.worker} ({failure.failure_class}): {_first_line(failure.message)}"
-        case r.LeasesReleased():
+        case r.LeasesReleased() if record.ids:
             why = record.why.name.lower().replace("_", " ")
             return f"Leases of {record.worker} end ({why}): {_names([str(lease) for lease in record.ids])}."
         case r.OutputLost():

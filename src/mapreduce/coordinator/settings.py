@@ -37,6 +37,9 @@ class ServiceSettings:
     """How often deadlines are looked at. A lease may end late by this much, never early."""
     snapshot_records: int = 200_000
     """Records after which the log is compacted; replaying so many takes about a second."""
+    snapshot_bytes: int = 64 * MIB
+    """Bytes after which the log is compacted, however few records they are: a failure with its traceback may be 35 KB.
+    Two such stretches are kept: an eighth of a claim of 1 GiB."""
     low_water_bytes: int = 64 * MIB
     """Free space on the state folder's volume below which nothing more is granted until there is room."""
     event_backlog: int = 20_000

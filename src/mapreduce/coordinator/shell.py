@@ -10,6 +10,7 @@ What may be asked of a coordinator is `service`, what it does by itself is `back
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -114,9 +115,17 @@ class Shell:
             raise Refused(decision.reply.code, decision.reply.message)
         return decision.reply
 
-    async def compact(self) -> None:
-        """Writes the state as a snapshot and lets the log drop what it replaces."""
+    @property
+    def is_compaction_due(self) -> bool:
+        """So much was logged since the last snapshot that replaying or keeping it costs too much."""
+        is_long = self.records_since_snapshot >= self.settings.snapshot_records
+        return is_long or self.log.stats.bytes_since_snapshot >= self.settings.snapshot_bytes
+
+    async def compact(self, room_bytes: float = math.inf) -> None:
+        """Writes the state as a snapshot and lets the log drop what it replaces; not one larger than `room_bytes`."""
         image, sequence = snapshot.dump(self.machine.state), self.sequence
+        if len(image) > room_bytes:
+            return
         self.records_since_snapshot = 0
         await self.commits.durable(sequence)
         await self.commits.snapshot(image, sequence)

@@ -160,6 +160,7 @@ class Log:
             self._is_rotten = False
             self._kept = decide_kept(self._kept.chain, (*self._kept.snapshots, identity))
             self._dispose()
+            self.stats.bytes_since_snapshot = 0
 
     def check_snapshot_sequence(self, sequence: int) -> None:
         """Raise ValueError unless `sequence` lies between the newest snapshot and the last enqueued record."""
@@ -202,6 +203,7 @@ class Log:
         self.store_id = store_id
         self._is_rotten = image.rot is not None
         self.stats.torn_bytes = image.torn_bytes
+        self.stats.bytes_since_snapshot = sum(len(scan.data) for _, scan in image.scans)
         # First of all make room: crashes in a row, or a full disk, must not let unfinished files pile up.
         remove_temporaries(self._files, self._folder, self.epoch, image.survey.listing)
         attachment = image.attachment
@@ -236,7 +238,9 @@ class Log:
         with self._lock:
             batch, self._queue = self._queue, []
         if batch:
-            self.stats.bytes += self._writer.append(batch, sequence=self._synced, mark=self._synced)
+            written = self._writer.append(batch, sequence=self._synced, mark=self._synced)
+            self.stats.bytes += written
+            self.stats.bytes_since_snapshot += written
             self._marked = self._synced
             self._sync()
             self._synced += len(batch)

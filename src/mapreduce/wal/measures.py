@@ -28,6 +28,8 @@ class LogStats:
     bytes: int = 0
     records: int = 0
     torn_bytes: int = 0
+    bytes_since_snapshot: int = 0
+    """Of the segments that a replay would read, those of earlier incarnations too."""
 
     def add_fsync(self, elapsed_s: float) -> None:
         """Count one fsync of the segment."""
