@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from mapreduce.coordinator.outputs import Claimant, claim_output
 from mapreduce.coordinator.plans import Plan
 from mapreduce.coordinator.store import Store
 from mapreduce.inline import run_inline
@@ -122,6 +123,12 @@ def test_what_is_kept_beside_the_log_has_a_durable_way_to_it(
 def test_an_output_folder_that_is_claimed_has_a_durable_way_to_it(tmp_path: Path, folders: Folders) -> None:
     OutputClaim.acquire(OutputPaths(tmp_path / "a" / "b" / "out"), overwrite=False).release()
     assert len(folders.made) == 4
+    assert folders.unsynced == []
+
+
+def test_an_output_folder_that_a_coordinator_claims_has_a_durable_way_to_it(tmp_path: Path, folders: Folders) -> None:
+    claim_output(at_output(tmp_path / "a" / "out"), Claimant("one", tmp_path / "state", 1, "wc", "code"))
+    assert len(folders.made) == 3
     assert folders.unsynced == []
 
 
