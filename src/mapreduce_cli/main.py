@@ -14,40 +14,52 @@ from typing import Final
 
 import click
 
-from mapreduce.errors import MapReduceError
+from mapreduce.errors import InvalidJobSpec, MapReduceError
 
-#: Subcommand: (module below `mapreduce_cli.commands`, its line in `mr --help`). The order is that of the help page.
-COMMANDS: Final = {
-    "init": ("init", "Begin a new job: job.py, its test, sample data, and a README with the commands."),
-    "plan": ("plan", "Say how long a job will take, how large it will be, and what to set; runs a sample only."),
-    "run": ("run", "Run a job here, with worker processes of its own, and wait for it."),
-    "check": ("check", "Check a job's file, and with a sample its results, before running it."),
-    "manifest": ("manifest", "Print a job as the YAML that kubectl apply takes."),
-    "submit": ("submit", "Hand a job to a cluster or to a running coordinator; prints its name or id."),
-    "ls": ("ls", "List the jobs of a cluster or of a coordinator."),
-    "get": ("get", "Print, copy, merge or rank the output of a job."),
-    "watch": ("watch", "Watch a job until it has ended."),
-    "wait": ("wait", "Wait until a job has ended; the exit code says how."),
-    "why": ("why", "Say in a sentence what a job waits for, or why it failed, and what to do."),
-    "top": ("top", "Show a job on one screen while it runs."),
-    "page": ("page", "Print an address that opens the page about a job."),
-    "report": ("report", "Write the page about a job as one HTML file; no process need be alive."),
-    "logs": ("logs", "Show what a job's attempts printed, and why they failed."),
-    "counters": ("counters", "Show what a job's functions have counted, so far or in all."),
-    "trace": ("trace", "Print a job's attempts in Chrome's trace format, for Perfetto."),
-    "replay": ("replay", "Run one task again here, on its recorded input, under a debugger."),
-    "diff": ("diff", "Compare two finished outputs, part by part."),
-    "cancel": ("cancel", "Cancel a job."),
-    "suspend": ("suspend", "Suspend a job of a cluster: its pods end, its work stays."),
-    "resume": ("resume", "Go on with a suspended job of a cluster."),
-    "scale": ("scale", "Give a job of a cluster another number of workers."),
-    "rm": ("rm", "Delete jobs of a cluster and all that they own; outputs stay."),
-    "coordinator": ("coordinator", "Serve a state folder: jobs can be submitted, workers can join and leave."),
-    "worker": ("worker", "Join a coordinator and run tasks until it is told to stop."),
-    "wal": ("wal", "Explain or check the write-ahead log of a state or output folder."),
-    "doctor": ("doctor", "Check this machine, or a cluster, for what jobs need."),
-    "completion": ("completion", "Print what a shell needs to complete commands, options and jobs."),
+#: The help page: by title, subcommand: (module below `mapreduce_cli.commands`, its line in `mr --help`).
+SECTIONS: Final = {
+    "Write a job": {
+        "init": ("init", "Begin a new job: job.py, its test, sample data, and a README with the commands."),
+        "check": ("check", "Check a job's file, and with a sample its results, before running it."),
+        "plan": ("plan", "Say how long a job will take, how large it will be, and what to set; runs a sample only."),
+        "manifest": ("manifest", "Print a job as the YAML that kubectl apply takes."),
+    },
+    "Run it": {
+        "run": ("run", "Run a job here, with worker processes of its own, and wait for it."),
+        "submit": ("submit", "Hand a job to a cluster or to a running coordinator; prints its name or id."),
+        "cancel": ("cancel", "Cancel a job."),
+    },
+    "Look at it": {
+        "ls": ("ls", "List the jobs of a cluster or of a coordinator."),
+        "why": ("why", "Say in a sentence what a job waits for, or why it failed, and what to do."),
+        "top": ("top", "Show a job on one screen while it runs."),
+        "watch": ("watch", "Watch a job until it has ended."),
+        "wait": ("wait", "Wait until a job has ended; the exit code says how."),
+        "get": ("get", "Print, copy, merge or rank the output of a job."),
+        "logs": ("logs", "Show what a job's attempts printed, and why they failed."),
+        "counters": ("counters", "Show what a job's functions have counted, so far or in all."),
+        "page": ("page", "Print an address that opens the page about a job."),
+        "report": ("report", "Write the page about a job as one HTML file; no process need be alive."),
+        "trace": ("trace", "Print a job's attempts in Chrome's trace format, for Perfetto."),
+        "replay": ("replay", "Run one task again here, on its recorded input, under a debugger."),
+        "diff": ("diff", "Compare two finished outputs, part by part."),
+    },
+    "In a cluster": {
+        "suspend": ("suspend", "Suspend a job of a cluster: its pods end, its work stays."),
+        "resume": ("resume", "Go on with a suspended job of a cluster."),
+        "scale": ("scale", "Give a job of a cluster another number of workers."),
+        "rm": ("rm", "Delete jobs of a cluster and all that they own; outputs stay."),
+    },
+    "Below and around": {
+        "coordinator": ("coordinator", "Serve a state folder: jobs can be submitted, workers can join and leave."),
+        "worker": ("worker", "Join a coordinator and run tasks until it is told to stop."),
+        "wal": ("wal", "Explain or check the write-ahead log of a state or output folder."),
+        "doctor": ("doctor", "Check this machine, or a cluster, for what jobs need."),
+        "completion": ("completion", "Print what a shell needs to complete commands, options and jobs."),
+    },
 }
+#: All of them, in the order of the help page.
+COMMANDS: Final = {name: known for section in SECTIONS.values() for name, known in section.items()}
 
 EXIT_INTERRUPTED: Final = 130
 
@@ -85,9 +97,11 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, from the table above."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        """The lists of commands, from the table above."""
+        width = max(map(len, COMMANDS))
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), line) for name, (_, line) in section.items()])
 
 
 @click.group(
@@ -139,6 +153,9 @@ def invoke(arguments: Sequence[str] | None = None, *, is_plugin: bool = False) -
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
+    except InvalidJobSpec as error:
+        _say(_as_typed(error, sys.argv[1:] if arguments is None else arguments))
+        return error.exit_code
     except MapReduceError as error:
         _say(str(error))
         return error.exit_code
@@ -154,6 +171,15 @@ def _usage_line(error: click.UsageError) -> str:
     text = text[:1].lower() + text[1:] if not text.startswith(("'", "-")) else text
     path = error.ctx.command_path if error.ctx is not None else "mr"
     return text if "--help" in text or "did you mean" in text else f"{text} (see '{path} --help')"
+
+
+def _as_typed(error: InvalidJobSpec, words: Sequence[str]) -> str:
+    """The error in words of options where one was typed for its field; else it is in a manifest or in code."""
+    from mapreduce.diagnosis.wording import OPTIONS, as_options
+
+    option = OPTIONS.get(error.field.removeprefix("spec."), "")
+    is_typed = option and any(word == option or word.startswith(f"{option}=") for word in words)
+    return as_options(str(error)) if is_typed else str(error)
 
 
 def _say(text: str) -> None:

@@ -121,7 +121,7 @@ def test_arguments_reach_the_functions_and_counters_come_back(work: Path) -> Non
         (["wc.py", "dangling"], "is a link to nowhere, which does not exist"),
         (["nomapper.py", "books"], "has no mapper"),
         (["wc.py", "books", "--mapper", "maper"], "Did you mean mapper?"),
-        (["wc.py", "books", "--name-template", "part"], "spec.output.nameTemplate"),
+        (["wc.py", "books", "--name-template", "part"], "mr: --name-template: 'part' gives"),
         (["misspelt.yaml"], "there is no such field. Did you mean inputs?"),
         (["wc.py", "books", "-o", "full"], "holds no result of ours"),
         (["wc.py", "books", "-o", "wc.py"], "is a file, not a folder"),

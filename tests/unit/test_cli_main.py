@@ -1,6 +1,7 @@
 """The `mr` command line itself: help, errors as one line, exit codes. No coordinator, no worker."""
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from mapreduce.errors import InvalidInput, JobFailed, Unreachable
+from mapreduce.errors import InvalidInput, InvalidJobSpec, JobFailed, Unreachable
 from mapreduce_cli import main as cli
 
 
@@ -42,6 +43,13 @@ def test_the_help_page_imports_no_command_and_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_help_page_lists_each_command_once_below_a_title() -> None:
+    page = mr("--help").stdout
+    titles = re.findall(r"^(\S.*):$", page, re.MULTILINE)
+    assert titles == ["Options", *cli.SECTIONS]
+    assert re.findall(r"^  ([a-z]+)  ", page, re.MULTILINE) == list(cli.COMMANDS)
 
 
 def test_a_misspelt_command_is_answered_with_the_nearest_one() -> None:
@@ -81,6 +89,24 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], words: st
     assert words in done.stderr
     assert done.stdout == ""
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["run", "job.py", "--memory-budget", "1k"], "mr: --memory-budget: is too small. Raise --memory-budget.\n"),
+        (["run", "job.yaml"], "mr: spec.workers.memoryBudgetBytes: is too small. Raise workers.memoryBudgetBytes.\n"),
+    ],
+)
+def test_a_setting_is_named_by_its_option_where_that_was_typed_and_by_its_field_where_it_was_written(
+    words: list[str], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refusing(*_: object, **__: object) -> None:
+        raise InvalidJobSpec("spec.workers.memoryBudgetBytes", "is too small.", "Raise workers.memoryBudgetBytes.")
+
+    monkeypatch.setattr(cli.cli, "main", refusing)
+    assert cli.invoke(words) == 2
+    assert capsys.readouterr().err == line
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def test_as_a_plugin_of_kubectl_a_command_means_the_cluster(person: Person) -> N
 
 
 def test_an_empty_namespace_is_said_and_an_empty_list_printed(person: Person) -> None:
-    assert person.mr("ls", "-n", "empty").err .startswith("mr: there are no MapReduceJobs in namespace empty; those of `mr run`")
+    told = person.mr("ls", "-n", "empty").err
+    assert told.startswith("mr: there are no MapReduceJobs in namespace empty; those of `mr run`")
     assert json.loads(person.mr("ls", "-n", "empty", "-o", "json").out)["items"] == []
 
 
