@@ -11,7 +11,9 @@ import yaml
 
 from mapreduce.local.hosting import describe_resumed
 from mapreduce.local.progress import BarsWatcher, PlainWatcher, describe_progress
+from mapreduce.protocol.client import CoordinatorClient
 from mapreduce.protocol.messages import AttemptId, FailureSample, JobState, JobStatus, TaskCounts
+from mapreduce_cli.commands.logs import show_remote
 from mapreduce_cli.summary import describe_done, describe_failure
 from mapreduce_cli.tables import Column, render
 
@@ -151,6 +153,26 @@ def sample(index: int, failure_class: str = "user", **failure: str) -> FailureSa
         },
         FailureSample,
     )
+
+
+class Failing(CoordinatorClient):
+    """A coordinator elsewhere with a job of which some tasks failed."""
+
+    def __init__(self, *failures: FailureSample) -> None:
+        self._failures = failures
+
+    def status(self, job: int, *, wait_s: float = 0.0, after_sequence: int = 0) -> tuple[JobStatus, int]:
+        return msgspec.structs.replace(RUNNING, job=job, failures=self._failures), 1
+
+    def logs(self, job: int, task: str) -> bytes:
+        return f"{job} {task}\n".encode()
+
+
+def test_logs_from_elsewhere_are_those_of_failed_tasks_in_order(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    assert show_remote(Failing(sample(10), sample(2), sample(10)), 3, None) == 0
+    assert capfdbinary.readouterr().out == b"3 map-2\n3 map-10\n"
 
 
 def test_a_failure_ends_with_cause_task_record_traceback_log_and_the_command_to_retry() -> None:

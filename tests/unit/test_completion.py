@@ -29,6 +29,12 @@ def test_kubectl_gets_commands_options_and_jobs(person: Person) -> None:
     assert completing.candidates(["wait", ""]) == (["other", "wordcount"], False)
 
 
+@pytest.mark.parametrize("command", ["page", "top", "report", "trace", "replay", "why", "get", "logs", "watch"])
+def test_every_command_about_a_job_completes_its_name(person: Person, command: str) -> None:
+    person.cluster.job("wordcount", status=COMPLETE)
+    assert completing.candidates([command, "wo"])[0] == ["wordcount"]
+
+
 def test_jobs_of_the_namespace_that_was_typed_are_offered(person: Person) -> None:
     person.cluster.job("here", "team-b")
     person.cluster.job("elsewhere", "team-a")

@@ -53,7 +53,8 @@ def command(
 ) -> int:
     """Show what a job's attempts printed, and why they failed.
 
-    That is stdout, stderr and traceback of each attempt, oldest first.
+    That is stdout, stderr and traceback of each attempt, oldest first: of one task by --task, else of every task whose
+    files can be read from here. A coordinator elsewhere or in a cluster shows the tasks that failed last.
     """
     pods = [option for option, given in (("--coordinator-pod", coordinator_pod), ("--worker", worker)) if given]
     if len(pods) > 1 or (pods and task is not None):
@@ -130,7 +131,7 @@ def _tasks_with_logs(folder: Path) -> list[str]:
 
 
 def show_remote(client: CoordinatorClient, job: int, task: str | None) -> int:
-    """From a coordinator elsewhere: one task, or all that failed."""
+    """From a coordinator elsewhere: one task, or those of the latest failures, which is what it tells of."""
     if task is not None:
         content = client.logs(job, task)
         sys.stdout.buffer.write(content)
@@ -139,7 +140,8 @@ def show_remote(client: CoordinatorClient, job: int, task: str | None) -> int:
             click.echo(f"mr: task {task} printed nothing", err=True)
         return 0
     status, _ = client.status(job)
-    tasks = sorted({sample.id.task for sample in status.failures})
+    failed = {(sample.id.kind, sample.id.index) for sample in status.failures}
+    tasks = [f"{kind}-{index}" for kind, index in sorted(failed)]
     if not tasks:
         click.echo("mr: no attempt failed; name a task with --task to see what it printed", err=True)
     for name in tasks:

@@ -8,6 +8,7 @@ import click
 
 from mapreduce.errors import UsageError
 from mapreduce_cli.cluster.options import Target, target_options
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
 
 
@@ -21,7 +22,7 @@ Examples:
 \b
 The address is good once and for 15 minutes; the browser that opens it may read for a week.""",
 )
-@click.argument("job", metavar="JOB|OUT")
+@job_argument()
 @click.option("--open", "opens", is_flag=True, help="Open it in the browser of this machine.")
 @target_options
 def command(job: str, opens: bool, target: Target) -> int:

@@ -12,6 +12,7 @@ import click
 
 from mapreduce.errors import MapReduceError, TaskFailed, UsageError
 from mapreduce_cli.cluster.options import Target, target_options
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import Named, OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Examples:
 \b
 Exit codes: 0 the task ran to its end, 1 it failed.""",
 )
-@click.argument("job", metavar="JOB|OUT")
+@job_argument()
 @click.argument("task", metavar="TASK")
 @click.option(
     "--edited", type=click.Path(path_type=Path), metavar="FILE", help="Run this file instead of the recorded code."

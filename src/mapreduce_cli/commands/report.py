@@ -8,6 +8,7 @@ import click
 
 from mapreduce_cli.cluster.options import Target, target_options
 from mapreduce_cli.files import write_whole
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import resolve
 
 
@@ -19,7 +20,7 @@ Examples:
   mr report out/ -o report.html
   mr report wordcount -n team-a        of a job in a cluster""",
 )
-@click.argument("job", metavar="JOB|OUT")
+@job_argument()
 @click.option("-o", "--output", "target_file", metavar="FILE", help="Where to; - is stdout.  [NAME-report.html]")
 @target_options
 def command(job: str, target_file: str | None, target: Target) -> int:

@@ -11,6 +11,7 @@ from mapreduce.errors import Unreachable, UsageError
 from mapreduce.protocol.client import CoordinatorClient
 from mapreduce.protocol.messages import FINAL_STATES
 from mapreduce_cli.cluster.options import Target, target_options
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import Named, OfClaim, OfCluster, OfCoordinator, OfFolder, resolve
 
 _LINE_EVERY_S = 5.0
@@ -28,7 +29,7 @@ Examples:
 Ctrl-C ends the looking, not the job. Where stdout is no terminal: one line each five seconds.
 Exit codes: 0 the job is complete, or you have looked enough; 1 it failed; 3 its coordinator has gone.""",
 )
-@click.argument("job", metavar="JOB|OUT")
+@job_argument()
 @target_options
 def command(job: str, target: Target) -> int:
     """Show a job on one screen while it runs.

@@ -8,6 +8,7 @@ import click
 
 from mapreduce_cli.cluster.options import Target, target_options
 from mapreduce_cli.files import write_whole
+from mapreduce_cli.jobarguments import job_argument
 from mapreduce_cli.jobnames import resolve
 
 
@@ -22,7 +23,7 @@ Examples:
 A coordinator sends the trace of a job by itself when the job ends, where OTEL_EXPORTER_OTLP_ENDPOINT is set (HTTP, with
 OTEL_EXPORTER_OTLP_HEADERS). There is one trace a job, with the same ids however often it is sent.""",
 )
-@click.argument("job", metavar="JOB|OUT")
+@job_argument()
 @click.option("-o", "--output", "target_file", metavar="FILE", default="-", help="Where to.  [stdout]")
 @click.option("--otlp", "otlp_url", metavar="URL", help="Send it to this collector instead, by OTLP over HTTP.")
 @target_options
