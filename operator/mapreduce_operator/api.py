@@ -32,15 +32,25 @@ _FIRST_WAIT_S: Final = 0.2
 _LONGEST_WAIT_S: Final = 5.0
 _CONNECT_S: Final = 10.0
 _CONNECTIONS: Final = 64
+_NAMESPACE_GOING: Final = "NamespaceTerminating"
 _TOKEN_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 class ApiError(Exception):
     """The API server said no, or did not answer (status 0)."""
 
-    def __init__(self, status: int, reason: str, message: str, retry_after_s: float = 0.0) -> None:
+    def __init__(
+        self, status: int, reason: str, message: str, retry_after_s: float = 0.0, causes: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(f"{status} {reason}: {message}" if status else message)
         self.status, self.reason, self.message, self.retry_after_s = status, reason, message, retry_after_s
+        self.causes: Final = causes
+        """Reasons of the causes that the answer lists."""
+
+    @property
+    def is_namespace_going(self) -> bool:
+        """Whether nothing can be made any more, because the namespace is being deleted."""
+        return self.status == 403 and (self.reason == _NAMESPACE_GOING or _NAMESPACE_GOING in self.causes)
 
     @property
     def is_passing(self) -> bool:
@@ -184,13 +194,15 @@ async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
     try:
         status = msgspec.json.decode(data)
         reason, message = str(status.get("reason", "")), str(status.get("message", ""))
-    except (msgspec.DecodeError, AttributeError):
-        reason, message = "", data[:200].decode("utf-8", "replace")
+        listed = (status.get("details") or {}).get("causes") or ()
+        causes = tuple(str(one.get("reason", "")) for one in listed)
+    except (msgspec.DecodeError, AttributeError, TypeError):
+        reason, message, causes = "", data[:200].decode("utf-8", "replace"), ()
     try:
         retry_after_s = float(response.headers.get("Retry-After", "0"))
     except ValueError:
         retry_after_s = 0.0
-    return ApiError(response.status, reason or str(response.reason), message, retry_after_s)
+    return ApiError(response.status, reason or str(response.reason), message, retry_after_s, causes)
 
 
 def _unreachable(error: BaseException) -> ApiError:

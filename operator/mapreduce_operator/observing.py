@@ -254,7 +254,7 @@ class Observer:
 
     async def _ask(self, job: Resource, memory: Memory, children: Children) -> Answer:
         pod = children.coordinator
-        if job.deleted_s is not None or pod is None or pod.phase != "Running" or pod.is_going:
+        if pod is None or pod.phase != "Running" or pod.is_going:
             return Answer()
         failed = job.condition("Failed")
         if job.is_true("Finished") and (failed is None or failed.reason not in ENDED_BY_OPERATOR):

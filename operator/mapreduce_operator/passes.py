@@ -152,7 +152,7 @@ class Passes:
             try:
                 await self._do(raw, seen.job, action, memory)
             except ApiError as error:
-                if seen.job.deleted_s is not None and error.status == 403 and isinstance(action, actions.Create):
+                if seen.job.deleted_s is not None and error.is_namespace_going and isinstance(action, actions.Create):
                     await self._do(raw, seen.job, actions.RemoveFinalizer(), memory)  # the namespace goes too
                     return todo
                 if seen.refusal is None and error.status in _INVALID and _is_from_template(action):
@@ -167,6 +167,8 @@ class Passes:
         match action:
             case actions.Create():
                 await self._create(job, action, memory)
+            case actions.Check():
+                await self._check(action)
             case actions.ChangeWorkers():
                 change: Raw = {}
                 if action.parallelism is not None:
@@ -195,6 +197,15 @@ class Passes:
             case actions.Announce():
                 event = announcing.event(job, action, self._clock.utc_s(), self._settings.identity)
                 await self._announce([event])
+
+    async def _check(self, action: actions.Check) -> None:
+        """Only a plain no counts: webhooks, for one, may not be able to answer such a question."""
+        try:
+            await self._cluster.create(action.manifest, is_dry=True)
+        except ApiError as error:
+            if error.status == 422:
+                raise
+            logger.info("%s %s could not be checked: %s", *action.key, error)
 
     async def _create(self, job: Resource, action: actions.Create, memory: Memory) -> None:
         kind, name = action.key
@@ -289,7 +300,7 @@ def _digest(status: Raw) -> int:
 
 
 def _is_from_template(action: Action) -> bool:
-    return isinstance(action, actions.Create) and action.key[0] in {"StatefulSet", "Job"}
+    return isinstance(action, actions.Create | actions.Check) and action.key[0] in {"StatefulSet", "Job"}
 
 
 def _trouble(error: ApiError) -> Problem:

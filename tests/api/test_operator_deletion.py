@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.operatorstage import Job, Stage
-from tests.support.scriptedcluster import ended, running
+from tests.support.scriptedcluster import ended, running, unschedulable
 
 RESULTS = {"persistentvolumeclaims": ["results"]}
 PHASES: dict[str, Callable[[Job], object]] = {
@@ -45,10 +45,10 @@ def test_a_deleted_job_leaves_nothing_but_its_output(stage: Stage, phase: str) -
 
 
 @pytest.mark.parametrize("policy", ["Foreground", "Background"])
-def test_a_deletion_is_never_held_up_without_the_operator(stage: Stage, policy: str) -> None:
+def test_the_deletion_of_a_published_job_is_not_held_up_without_the_operator(stage: Stage, policy: str) -> None:
     job = stage.submit()
-    job.until_mapping()
-    assert not job.content["metadata"].get("finalizers")
+    job.complete()
+    stage.until(lambda: not job.content["metadata"].get("finalizers"), "nothing to remove")
     stage.operator.kill()
     job.delete(propagationPolicy=policy)
     for _ in range(3):
@@ -57,7 +57,35 @@ def test_a_deletion_is_never_held_up_without_the_operator(stage: Stage, policy: 
     assert _has_only_results(stage)
 
 
+@pytest.mark.parametrize("policy", ["Foreground", "Background"])
+def test_the_output_folder_of_a_job_deleted_at_work_is_given_up(stage: Stage, policy: str) -> None:
+    stage.cleanup = running
+    job = stage.submit()
+    job.until_mapping()
+    assert job.content["metadata"]["finalizers"] == ["mapreduce.dev/runs"]
+    job.delete(propagationPolicy=policy)
+    stage.until(lambda: job.child("jobs", job.names.cleanup) is not None, "the clean-up")
+    cleanup = job.child("jobs", job.names.cleanup) or {}
+    container = cleanup["spec"]["template"]["spec"]["containers"][0]
+    assert container["command"] == ["python", "-m", "mapreduce.podcleanup"]
+    assert container["args"][:4] == ["--output", "/mr/claims/results/out", "--owner", job.uid]
+    stage.cleanup = ended(0)
+    stage.until(lambda: not job.content, "the deletion")
+    stage.until(lambda: stage.cluster.children() == RESULTS, "the output alone")
+
+
+def test_a_job_that_was_kept_from_starting_is_deleted_without_a_clean_up(stage: Stage) -> None:
+    stage.cluster.coordinator = unschedulable("0/2 nodes are available: 2 node(s) didn't match the selector.")
+    job = stage.submit()
+    stage.until(lambda: job.reason("CoordinatorReady") == "Unschedulable", "the scheduler's word")
+    job.delete()
+    stage.until(lambda: not job.content, "the deletion")
+    stage.until(lambda: stage.cluster.children() == RESULTS, "the output alone")
+    assert not any(job.names.cleanup in str(call) for call in stage.changes())
+
+
 def test_claims_that_the_user_gave_are_cleaned_by_a_job_and_stay(stage: Stage) -> None:
+    stage.cleanup = running
     claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     stage.api.create("persistentvolumeclaims", stage.namespace, {"metadata": {"name": "mine"}, "spec": claim})
     job = stage.submit(storage={"log": {"claimName": "mine"}})
@@ -68,12 +96,13 @@ def test_claims_that_the_user_gave_are_cleaned_by_a_job_and_stay(stage: Stage) -
     cleanup = job.child("jobs", job.names.cleanup) or {}
     mounted = [volume.get("persistentVolumeClaim", {}) for volume in cleanup["spec"]["template"]["spec"]["volumes"]]
     assert {"claimName": "mine"} in mounted
-    stage.worker = lambda pod: ended(0)(pod) if job.names.cleanup in pod["metadata"]["name"] else running(pod)
+    stage.cleanup = ended(0)
     stage.until(lambda: not job.content, "the deletion")
     stage.until(lambda: stage.cluster.children() == {"persistentvolumeclaims": ["mine", "results"]}, "both claims")
 
 
 def test_a_clean_up_that_does_not_come_to_an_end_holds_the_job_no_longer_than_its_deadline(stage: Stage) -> None:
+    stage.cleanup = running
     claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     stage.api.create("persistentvolumeclaims", stage.namespace, {"metadata": {"name": "mine"}, "spec": claim})
     job = stage.submit(storage={"log": {"claimName": "mine"}})
@@ -87,6 +116,7 @@ def test_a_job_created_again_under_the_same_name_never_sees_the_old_one(stage: S
     old.until_mapping()
     old_names = old.names
     old.delete()
+    stage.until(lambda: not old.content, "the deletion")
     new = stage.submit("count")
     assert new.uid != old.uid
     new.until_started()
@@ -128,7 +158,7 @@ def test_a_namespace_deleted_with_live_jobs_is_not_held_up_and_nothing_is_made_i
                 gracePeriodSeconds=0,
                 propagationPolicy="Background",
             )
-    assert not job.content
+    stage.until(lambda: not job.content, "the deletion")
     other = stage.operator
     assert other.is_running
     count = len(stage.changes())

@@ -13,7 +13,7 @@ from mapreduce_operator.coordinatorreport import CoordinatorReport
 from mapreduce_operator.facts import Batch, Claim, Container, Ending, Pod, StatefulSet
 from mapreduce_operator.manifests import snapshot, volumes
 from mapreduce_operator.manifests.pods import Job
-from mapreduce_operator.naming import API_VERSION, KIND, Names
+from mapreduce_operator.naming import API_VERSION, FINALIZER, KIND, Names
 from mapreduce_operator.planning.observed import Answer, Children, Observed
 from mapreduce_operator.planning.plan import Plan, decide, plan
 from mapreduce_operator.settings import Settings
@@ -203,6 +203,7 @@ def started(pods: tuple[Pod, ...] | None = None, fields: Raw | None = None, **op
     given = options.pop("status", {})
     begun = {"startTime": times.text(NOW_S - 50), "observedGeneration": 1, "conditions": list(conditions), **given}
     options.setdefault("status", begun)
+    options.setdefault("finalizers", (FINALIZER,))
     resource = job(**options)
     raw_spec = resource.raw_spec
     children = Children(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mapreduce.protocol.messages import FINAL_STATES
-from mapreduce_operator.naming import API_VERSION, KIND, UID_LABEL, Names
+from mapreduce_operator.naming import API_VERSION, COMPONENT_LABEL, KIND, UID_LABEL, Names
 from tests.support.apicalls import Call
 from tests.support.apiproxy import ApiProxy
 from tests.support.coordinatorstandin import Coordinator, StandIn, progress
@@ -64,6 +64,8 @@ class Stage:
     jobs: list[Job] = field(default_factory=list)
     worker: PodScript = running
     """What becomes of workers' pods, as long as their coordinator does not say that the job is done."""
+    cleanup: PodScript = ended(0, reason="Completed")  # noqa: RUF009 - a function, and no state
+    """What becomes of pods that clean up after a deleted job."""
 
     def __post_init__(self) -> None:
         self.cluster.worker = self._script
@@ -115,7 +117,10 @@ class Stage:
             time.sleep(_PAUSE_S)
 
     def _script(self, pod: Object) -> Object | None:
-        uid = pod["metadata"]["labels"].get(UID_LABEL)
+        labels = pod["metadata"]["labels"]
+        if labels.get(COMPONENT_LABEL) == "cleanup":
+            return self.cleanup(pod)
+        uid = labels.get(UID_LABEL)
         is_done = any(job.uid == uid and job.is_done for job in self.jobs)
         return ended(0, reason="Completed")(pod) if is_done else self.worker(pod)
 

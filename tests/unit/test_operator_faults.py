@@ -209,6 +209,8 @@ def test_pods_that_a_deleted_job_left_on_a_dead_node_are_given_up() -> None:
     async def story() -> None:
         world = World()
         await world.settle()
+        world.said.state = "Complete"
+        await world.settle()
         world.cluster.remove(KIND, "team", "count")
         world.cluster.objects.pop(("Node", "", "node-a"))
         for kind in ("StatefulSet", "Job"):
@@ -220,25 +222,5 @@ def test_pods_that_a_deleted_job_left_on_a_dead_node_are_given_up() -> None:
         assert await world.look() is not None
         assert world.cluster.of("Pod") == []
         assert await world.look() is None
-
-    run_story(story)
-
-
-def test_a_namespace_that_goes_is_not_held_up() -> None:
-    async def story() -> None:
-        world = World(storage={"log": {"claimName": "logs"}})
-        await world.settle()
-        world.cluster.remove(KIND, "team", "count")
-
-        def fault(call: Call) -> bool:
-            if call.verb == "create":
-                raise ApiError(403, "Forbidden", "namespace team is being terminated")
-            return False
-
-        world.cluster.fault = fault
-        for _ in range(6):
-            world.cluster.settle()
-            await world.look()
-        assert world.cluster.of(KIND) == []
 
     run_story(story)

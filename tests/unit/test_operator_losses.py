@@ -19,8 +19,10 @@ from tests.support.operatorjobs import (
     SETTINGS,
     UID,
     actions_of,
+    answer,
     batch,
     claim,
+    condition,
     conditions_of,
     coordinator,
     ended,
@@ -110,18 +112,47 @@ def test_only_what_a_task_can_have_caused_counts_against_it(lost: Pod, is_charge
 # ------------------------------------------------------------------------------------------------------------ deletion
 
 
-def _deleted(ago_s: float = 1.0, **fields: Any) -> Observed:
-    seen = started(storage={"log": {"claimName": "logs"}}, finalizers=(FINALIZER,), deleted_s=NOW_S - ago_s)
-    resource = seen.job
-    usual: dict[str, Any] = {"claims": {"logs": claim("logs"), "texts": claim("texts"), "results": claim("results")}}
-    return dataclasses.replace(seen, job=resource, answer=Answer(), **{**usual, **fields})
+GIVEN = {"log": {"claimName": "logs"}}
+STAYING = {name: claim(name) for name in ("logs", "texts", "results")}
 
 
-def test_without_given_claims_a_deleted_job_needs_nothing_of_us() -> None:
-    assert actions_of(started(deleted_s=NOW_S)) == []
+def _deleted(ago_s: float = 1.0, options: dict[str, Any] | None = None, **fields: Any) -> Observed:
+    """A job that was at work when it was deleted, whose coordinator does not answer."""
+    seen = started(deleted_s=NOW_S - ago_s, **(options or {}))
+    return dataclasses.replace(seen, **{"answer": Answer(), "claims": STAYING, **fields})
 
 
-def test_a_deleted_jobs_pods_go_before_its_folder_is_removed() -> None:
+def _without_pods(seen: Observed, **children: Any) -> Observed:
+    return _with_children(seen, **{"stateful_set": None, "workers": None, "pods": (), **children})
+
+
+def _cleaning_up(seen: Observed) -> tuple[list[str], list[str]]:
+    """The claims and the arguments of the clean-up that is begun."""
+    made = next(one.manifest for one in plan(seen).actions if isinstance(one, actions.Create))
+    assert "ownerReferences" not in made["metadata"]
+    template = made["spec"]["template"]["spec"]
+    claims = [one["persistentVolumeClaim"]["claimName"] for one in template["volumes"][:-1]]
+    return claims, template["containers"][0]["args"]
+
+
+def test_without_a_finalizer_of_ours_a_deleted_job_needs_nothing_of_us() -> None:
+    assert actions_of(_deleted(options={"finalizers": ()})) == []
+
+
+def test_a_deleted_job_is_ended_by_its_coordinator_first_for_that_is_faster_than_a_grace() -> None:
+    working = _deleted(answer=answer("Mapping"))
+    assert actions_of(working) == ["CancelJob"]
+    ended_now = dataclasses.replace(working, answer=answer("Cancelled"))
+    assert actions_of(ended_now) == [], "its workers hear of it"
+    assert actions_of(_with_children(ended_now, pods=(coordinator(),))) == ["Delete", "Delete"]
+
+
+def test_a_coordinator_that_does_not_answer_or_takes_its_time_is_not_waited_for() -> None:
+    assert actions_of(_deleted()) == ["Delete", "Delete"]
+    assert actions_of(_deleted(ago_s=21, answer=answer("Committing"))) == ["Delete", "Delete"]
+
+
+def test_a_deleted_jobs_pods_go_before_what_it_left_is_removed() -> None:
     seen = _deleted()
     assert [(one.kind, one.name) for one in plan(seen).actions if isinstance(one, actions.Delete)] == [
         ("Job", NAMES.workers),
@@ -132,30 +163,72 @@ def test_a_deleted_jobs_pods_go_before_its_folder_is_removed() -> None:
     assert _created(_with_children(going, pods=())) == ["Job"]
 
 
-def test_the_folder_is_removed_from_given_claims_only_and_then_the_object_may_go() -> None:
-    seen = _with_children(_deleted(), stateful_set=None, workers=None, pods=())
-    made = next(one.manifest for one in plan(seen).actions if isinstance(one, actions.Create))
-    template = made["spec"]["template"]["spec"]
-    assert [one["persistentVolumeClaim"]["claimName"] for one in template["volumes"][:-1]] == ["logs"]
-    assert template["containers"][0]["args"] == [f"/mr/given/0/{NAMES.base}"]
-    assert "ownerReferences" not in made["metadata"]
+def test_the_output_folder_of_a_job_without_a_result_is_given_up_and_then_the_object_may_go() -> None:
+    seen = _without_pods(_deleted())
+    output = ["--output", "/mr/claims/results/count", "--owner", UID, "--pods", f"{NAMES.base}-"]
+    assert _cleaning_up(seen) == (["results"], output)
     done = _with_children(seen, cleanup=batch(name=NAMES.cleanup, is_complete=True))
     assert actions_of(done) == ["RemoveFinalizer", "Delete"]
 
 
+def test_the_folder_is_removed_from_given_claims_too() -> None:
+    seen = _without_pods(_deleted(options={"storage": GIVEN}))
+    claims, arguments = _cleaning_up(seen)
+    assert claims == ["logs", "results"]
+    assert arguments[:3] == ["--folder", f"/mr/claims/logs/{NAMES.base}", "--output"]
+
+
+def test_a_claim_for_log_and_output_is_mounted_once() -> None:
+    seen = _without_pods(_deleted(options={"storage": GIVEN, "output": {"uri": "pvc://logs/out"}}))
+    claims, arguments = _cleaning_up(seen)
+    assert claims == ["logs"]
+    assert arguments[:4] == ["--folder", f"/mr/claims/logs/{NAMES.base}", "--output", "/mr/claims/logs/out"]
+
+
+def test_a_published_result_is_not_touched_by_the_deletion() -> None:
+    published = [condition("Complete", "True", "Published"), condition("Finished", "True", "Succeeded")]
+    assert actions_of(_deleted(options={"conditions": published})) == ["RemoveFinalizer"]
+    given = _without_pods(_deleted(options={"conditions": published, "storage": GIVEN}))
+    assert _cleaning_up(given) == (["logs"], ["--folder", f"/mr/claims/logs/{NAMES.base}"])
+
+
+def test_what_a_failed_job_left_is_removed_with_it() -> None:
+    failed = [condition("Failed", "True", "PendingDeadlineExceeded"), condition("Finished", "True", "JobFailed")]
+    assert _cleaning_up(_without_pods(_deleted(options={"conditions": failed})))[0] == ["results"]
+
+
+def test_a_job_whose_coordinator_was_kept_from_starting_has_left_nothing() -> None:
+    pending = coordinator(phase="Pending", is_ready=False, node="", unschedulable="0/2 nodes are available")
+    assert actions_of(_with_children(_deleted(), pods=(pending, worker(0)))) == ["RemoveFinalizer"]
+    no_image = coordinator(phase="Pending", is_ready=False, containers=(waiting("coordinator", "ImagePullBackOff"),))
+    assert actions_of(_with_children(_deleted(), pods=(no_image,))) == ["RemoveFinalizer"]
+
+
+def test_a_coordinator_that_ran_before_it_was_kept_from_starting_may_have_left_something() -> None:
+    pending = coordinator(phase="Pending", is_ready=False, node="", unschedulable="0/2 nodes are available")
+    again = _deleted(options={"status": {"coordinator": {"epoch": 1}}})
+    assert actions_of(_with_children(again, pods=(pending,))) == ["Delete", "Delete"]
+    starting = coordinator(phase="Pending", is_ready=False)
+    assert actions_of(_with_children(_deleted(), pods=(starting,))) == ["Delete", "Delete"], "it may start just now"
+
+
 def test_a_clean_up_that_fails_is_said_and_does_not_hold_the_object() -> None:
-    seen = _with_children(_deleted(), stateful_set=None, workers=None, pods=(), cleanup=batch(is_failed=True))
+    seen = _without_pods(_deleted(options={"storage": GIVEN}), cleanup=batch(is_failed=True))
     assert actions_of(seen) == ["Announce", "RemoveFinalizer", "Delete"]
+    said = next(one.message for one in plan(seen).actions if isinstance(one, actions.Announce))
+    assert f"Folder {NAMES.base} of logs. Folder _mapreduce of pvc://results/count." in said
 
 
 def test_a_deletion_is_held_no_longer_than_its_deadline() -> None:
-    seen = _deleted(ago_s=SETTINGS.cleanup_deadline_s)
+    seen = _deleted(ago_s=SETTINGS.cleanup_deadline_s, answer=answer("Mapping"))
     assert actions_of(seen) == ["Announce", "RemoveFinalizer"]
 
 
-def test_a_deleted_job_whose_claims_are_gone_or_that_never_ran_goes_at_once() -> None:
+def test_a_deleted_job_whose_claims_are_gone_or_go_or_that_never_ran_goes_at_once() -> None:
     assert actions_of(_deleted(claims={})) == ["RemoveFinalizer"]
-    never = new(storage={"log": {"claimName": "logs"}}, finalizers=(FINALIZER,), deleted_s=NOW_S)
+    going = {"results": dataclasses.replace(claim("results"), is_going=True)}
+    assert actions_of(_deleted(claims=going)) == ["RemoveFinalizer"]
+    never = new(storage=GIVEN, finalizers=(FINALIZER,), deleted_s=NOW_S)
     assert actions_of(never) == ["RemoveFinalizer"]
 
 

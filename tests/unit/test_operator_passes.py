@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from mapreduce.protocol.messages import JobStatus as Progress
 from mapreduce.protocol.messages import TaskCounts
-from mapreduce_operator.naming import KIND
+from mapreduce_operator.api import ApiError
+from mapreduce_operator.naming import FINALIZER, KIND
 from mapreduce_operator.progress import Address, NoAnswer
-from tests.support.memorycluster import component
-from tests.support.operatorjobs import Raw
+from tests.support.memorycluster import Call, Fault, component
+from tests.support.operatorjobs import SETTINGS, Raw
 from tests.support.operatorworld import CHILDREN, KEY, NAMES, PODS, World, own_objects, run_story
 
 
@@ -117,6 +118,29 @@ def test_the_coordinator_is_told_of_a_pod_that_failed_once() -> None:
     run_story(story)
 
 
+async def _delete(world: World) -> None:
+    """Have it deleted, until all its pods are gone: these workers do not leave at the coordinator's word."""
+    world.cluster.remove(KIND, "team", "count")
+    for _ in range(30):
+        world.cluster.settle()
+        await world.look()
+
+
+async def _finish_cleaning(world: World) -> None:
+    world.cluster.set_status("Job", NAMES.cleanup, conditions=[{"type": "Complete", "status": "True"}])
+    await world.look()
+    world.cluster.settle()
+
+
+def _refusing_to_clean_up(error: ApiError) -> Fault:
+    def refuse(call: Call) -> bool:
+        if (call.verb, call.kind, call.name) == ("create", "Job", NAMES.cleanup):
+            raise error
+        return False
+
+    return refuse
+
+
 @pytest.mark.parametrize("is_finished", [False, True])
 def test_a_deleted_job_leaves_nothing_on_the_claim_that_was_given_to_it(is_finished: bool) -> None:
     async def story() -> None:
@@ -126,18 +150,68 @@ def test_a_deleted_job_leaves_nothing_on_the_claim_that_was_given_to_it(is_finis
             world.said.state = "Complete"
             await world.settle()
             assert world.job.is_true("Finished")
-        world.cluster.remove(KIND, "team", "count")
-        for _ in range(4):
-            world.cluster.settle()
-            await world.look()
-        cleanup = next(raw for raw in world.cluster.of("Job") if raw["metadata"]["name"] == NAMES.cleanup)
+        await _delete(world)
         assert [component(pod) for pod in world.cluster.of("Pod")] == ["cleanup"]
-        world.cluster.set_status(
-            "Job", cleanup["metadata"]["name"], conditions=[{"type": "Complete", "status": "True"}]
-        )
-        await world.look()
-        world.cluster.settle()
+        assert world.said.cancelled == (0 if is_finished else 1)
+        await _finish_cleaning(world)
         assert own_objects(world) == []
+        assert world.cluster.of(KIND) == []
+
+    run_story(story)
+
+
+def test_a_job_deleted_before_its_end_has_its_output_folder_given_up() -> None:
+    async def story() -> None:
+        world = World()
+        await world.settle()
+        assert world.job.finalizers == (FINALIZER,)
+        await _delete(world)
+        assert world.said.cancelled == 1
+        (cleanup,) = world.cluster.of("Job")
+        assert "/mr/claims/results/count" in cleanup["spec"]["template"]["spec"]["containers"][0]["args"]
+        await _finish_cleaning(world)
+        assert own_objects(world) == []
+        assert world.cluster.of(KIND) == []
+
+    run_story(story)
+
+
+def test_a_published_job_is_held_by_nobody() -> None:
+    async def story() -> None:
+        world = World()
+        await world.settle()
+        world.said.state = "Complete"
+        await world.settle()
+        assert world.job.is_true("Finished")
+        assert world.job.finalizers == ()
+
+    run_story(story)
+
+
+def test_a_quota_that_refuses_the_clean_up_is_waited_for_and_said_at_the_deadline() -> None:
+    async def story() -> None:
+        world = World()
+        await world.settle()
+        quota = ApiError(403, "Forbidden", 'jobs.batch "x" is forbidden: exceeded quota: one')
+        world.cluster.fault = _refusing_to_clean_up(quota)
+        await _delete(world)
+        assert world.cluster.of(KIND) != [], "it is tried again"
+        world.time.at_s += SETTINGS.cleanup_deadline_s
+        await world.look()
+        assert world.cluster.of(KIND) == []
+        assert [event["reason"] for event in world.cluster.of("Event")][-1] == "CleanUpFailed"
+
+    run_story(story)
+
+
+def test_a_namespace_that_goes_is_not_held_up() -> None:
+    async def story() -> None:
+        world = World()
+        await world.settle()
+        world.cluster.fault = _refusing_to_clean_up(
+            ApiError(403, "Forbidden", "namespace team is being terminated", causes=("NamespaceTerminating",))
+        )
+        await _delete(world)
         assert world.cluster.of(KIND) == []
 
     run_story(story)

@@ -10,7 +10,7 @@ import pytest
 
 from mapreduce.protocol.messages import AttemptId, Failure, FailureSample, JobState, TaskCounts
 from mapreduce_operator import times
-from mapreduce_operator.naming import Names
+from mapreduce_operator.naming import FINALIZER, Names
 from mapreduce_operator.planning import actions, outcomes
 from mapreduce_operator.planning.observed import Answer, CodeMap, Observed
 from mapreduce_operator.planning.plan import decide, plan
@@ -60,14 +60,13 @@ def test_the_snapshot_comes_first_then_what_pods_mount_then_the_pods() -> None:
     ]
 
 
-def test_where_claims_are_given_the_finalizer_is_there_before_anything_else() -> None:
-    seen = new(storage={"log": {"claimName": "logs"}})
-    assert actions_of(seen)[:2] == ["AddFinalizer", "Create"]
-    assert "PersistentVolumeClaim" not in _created(seen)
+def test_the_finalizer_is_there_before_anything_else() -> None:
+    assert actions_of(new())[:2] == ["AddFinalizer", "Create"]
+    assert actions_of(started(finalizers=())) == ["AddFinalizer"]
 
 
-def test_without_given_claims_there_is_no_finalizer() -> None:
-    assert "AddFinalizer" not in actions_of(new())
+def test_where_the_claim_of_the_log_is_given_none_is_made() -> None:
+    assert "PersistentVolumeClaim" not in _created(new(storage={"log": {"claimName": "logs"}}))
 
 
 def test_an_operator_that_comes_back_makes_only_what_is_missing() -> None:
@@ -270,7 +269,7 @@ def _ended(kind: str, reason: str, *, ago_s: float, **options: Any) -> Observed:
         status={"completionTime": times.text(NOW_S - ago_s)},
         conditions=conditions,
         fields={"answer": Answer()},
-        **options,
+        **{"finalizers": (), **options},
     )
 
 
@@ -290,6 +289,16 @@ def test_the_coordinator_stays_after_the_end_until_the_jobs_time_to_live() -> No
     assert actions_of(_ended("Complete", "Published", ago_s=5, ttlSecondsAfterFinished=6)) == []
     assert actions_of(_ended("Complete", "Published", ago_s=6, ttlSecondsAfterFinished=6)) == ["DeleteJob"]
     assert plan(_ended("Complete", "Published", ago_s=5, ttlSecondsAfterFinished=6)).look_again_s == 1
+
+
+def test_a_published_job_is_held_no_longer_than_until_its_end_is_reported() -> None:
+    published = started(fields={"answer": answer("Complete")})
+    assert actions_of(published) == []
+    assert plan(published).look_again_s == 1
+    assert actions_of(_ended("Complete", "Published", ago_s=5, finalizers=(FINALIZER,))) == ["RemoveFinalizer"]
+    assert actions_of(_ended("Failed", "TaskFailed", ago_s=5, finalizers=(FINALIZER,))) == []
+    given = {"log": {"claimName": "logs"}}
+    assert actions_of(_ended("Complete", "Published", ago_s=5, finalizers=(FINALIZER,), storage=given)) == []
 
 
 def test_a_job_that_ended_starts_nothing_that_is_missing() -> None:

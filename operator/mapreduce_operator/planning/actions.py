@@ -20,6 +20,18 @@ class Create:
         return self.manifest["kind"], self.manifest["metadata"]["name"]
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Ask whether a child could be made, and make nothing: what is refused shows before anything else is there."""
+
+    manifest: dict[str, Any]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Kind and name."""
+        return self.manifest["kind"], self.manifest["metadata"]["name"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeWorkers:
     """Set size and suspension of the workers' Job, the only fields of it that ever change."""
@@ -50,7 +62,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
-    """Keep the job's object until its folder is removed from claims that were given to it."""
+    """Keep the job's object until what it leaves on claims that stay is removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +101,7 @@ class Announce:
 
 Action = (
     Create
+    | Check
     | ChangeWorkers
     | ScaleCoordinator
     | Delete

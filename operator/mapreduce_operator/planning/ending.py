@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from mapreduce.protocol.messages import FINAL_STATES
 from mapreduce_operator import times
-from mapreduce_operator.planning import problems
-from mapreduce_operator.planning.actions import Action, CancelJob, ChangeWorkers, DeleteJob, ScaleCoordinator
+from mapreduce_operator.naming import FINALIZER
+from mapreduce_operator.planning import problems, start
+from mapreduce_operator.planning.actions import (
+    Action,
+    CancelJob,
+    ChangeWorkers,
+    DeleteJob,
+    RemoveFinalizer,
+    ScaleCoordinator,
+)
 from mapreduce_operator.planning.observed import Observed
 from mapreduce_operator.planning.outcomes import Outcome
+
+_SOON_S: Final = 1.0
 
 
 def plan(seen: Observed, outcome: Outcome) -> Iterator[Action]:
@@ -18,6 +29,8 @@ def plan(seen: Observed, outcome: Outcome) -> Iterator[Action]:
     if (ttl := seen.wanted.ttl_s) is not None and ended is not None and seen.now_s >= ended + ttl:
         yield DeleteJob()
         return
+    if _may_lose_its_finalizer(seen, outcome):
+        yield RemoveFinalizer()
     progress = seen.answer.progress
     if not outcome.by_coordinator and progress is not None and progress.state not in FINAL_STATES:
         yield CancelJob()
@@ -40,4 +53,13 @@ def next_look_s(seen: Observed, outcome: Outcome) -> float:
     workers = seen.children.workers
     if workers is not None and not (workers.is_complete or workers.is_failed or workers.is_suspended):
         due.append(ended + seen.settings.wind_down_s - seen.now_s if outcome.by_coordinator else 2.0)
+    if _may_lose_its_finalizer(seen, outcome) or (outcome.kind == "Complete" and outcome.is_new):
+        due.append(_SOON_S)
     return max(0.5, min(due))
+
+
+def _may_lose_its_finalizer(seen: Observed, outcome: Outcome) -> bool:
+    """A published job is let go without work, once its end is reported: the report is of the object as it was read."""
+    if outcome.kind != "Complete" or outcome.is_new or FINALIZER not in seen.job.finalizers:
+        return False
+    return seen.spec is not None and not start.given_claims(seen.spec, seen.names)

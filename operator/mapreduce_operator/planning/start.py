@@ -22,7 +22,7 @@ from mapreduce_operator.manifests import (
 )
 from mapreduce_operator.manifests.pods import Job
 from mapreduce_operator.naming import FINALIZER, Names
-from mapreduce_operator.planning.actions import Action, AddFinalizer, Create
+from mapreduce_operator.planning.actions import Action, AddFinalizer, Check, Create
 from mapreduce_operator.planning.observed import Observed
 from mapreduce_operator.planning.problem import Problem
 
@@ -79,15 +79,21 @@ def plan(seen: Observed) -> Iterator[Action]:
     job = seen.manifests()
     if job is None:
         return
-    if given_claims(job.spec, seen.names) and FINALIZER not in seen.job.finalizers:
+    pods = (
+        (seen.children.stateful_set, lambda: coordinator.stateful_set(job)),
+        (seen.children.workers, lambda: workers.batch_job(job, replicas=seen.wanted.replicas, is_suspended=False)),
+    )
+    if ("ConfigMap", seen.names.config_map) not in seen.children.others:
+        for _, make in pods:
+            yield Check(make())
+    if FINALIZER not in seen.job.finalizers:
         yield AddFinalizer()
     for kind, name, make in _children(seen, job):
         if (kind, name) not in seen.children.others:
             yield Create(make())
-    if seen.children.stateful_set is None:
-        yield Create(coordinator.stateful_set(job))
-    if seen.children.workers is None:
-        yield Create(workers.batch_job(job, replicas=seen.wanted.replicas, is_suspended=False))
+    for there, make in pods:
+        if there is None:
+            yield Create(make())
 
 
 def _children(seen: Observed, job: Job) -> Iterator[tuple[str, str, Callable[[], dict[str, Any]]]]:
