@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mapreduce_cli.cluster.reader import Mount, Wanted, pod_manifest
 from mapreduce_operator.manifests import (
     cleanup,
     coordinator,
@@ -53,7 +54,7 @@ def _pods(**options: Any) -> dict[str, Raw]:
     return {
         "coordinator": _template(coordinator.stateful_set(job)),
         "workers": _template(workers.batch_job(job, replicas=2, is_suspended=False)),
-        "cleanup": _template(cleanup.batch_job(job, ("logs",), 60)),
+        "cleanup": _template(cleanup.batch_job(job, ("logs",), 60, has_output=True)),
     }
 
 
@@ -95,6 +96,48 @@ def test_a_workers_pod_mounts_the_token_to_join_and_no_other() -> None:
     names = Names("count", UID)
     assert volumes["mr-tokens"]["secret"]["secretName"] == names.worker_secret
     assert names.admin_secret not in json.dumps(_pods()["workers"])
+
+
+PLACEMENT: Raw = {
+    "nodeSelector": {"pool": "batch"},
+    "runtimeClassName": "gvisor",
+    "tolerations": [{"key": "batch", "operator": "Exists"}],
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]
+            }
+        },
+        "podAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [
+                {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "x"}}}
+            ]
+        },
+    },
+}
+PLACED_NEAR_NODES: Raw = {**PLACEMENT, "affinity": {"nodeAffinity": PLACEMENT["affinity"]["nodeAffinity"]}}
+
+
+def _without_default_tolerations(spec: Raw) -> Raw:
+    usual = "node.kubernetes.io/"
+    kept = [one for one in spec.get("tolerations", ()) if not one["key"].startswith(usual)]
+    return {name: spec[name] for name in PLACEMENT} | {"tolerations": kept}
+
+
+def test_the_clean_up_goes_where_the_coordinator_may_without_pods_that_are_gone() -> None:
+    template = {"spec": {**PLACEMENT, "containers": [{"name": "coordinator", "resources": {}}]}}
+    clean_up = _pods(coordinator={"podTemplate": template})["cleanup"]
+    assert _without_default_tolerations(clean_up["spec"]) == PLACED_NEAR_NODES
+    assert [one["name"] for one in clean_up["spec"]["containers"]] == ["cleanup"]
+    assert len(clean_up["spec"]["tolerations"]) == 3
+    assert violations(clean_up) == []
+
+
+def test_the_pod_that_reads_what_is_left_goes_there_too() -> None:
+    wanted = Wanted("worker:1", output=Mount("results", "count"), template={"spec": PLACEMENT})
+    assert _without_default_tolerations(pod_manifest("mr-reader-1", wanted, "0" * 64)["spec"]) == PLACED_NEAR_NODES
+    plain = pod_manifest("mr-reader-1", Wanted("worker:1", output=Mount("results", "count")), "0" * 64)
+    assert plain["spec"].keys().isdisjoint(PLACEMENT)
 
 
 def test_only_the_jobs_code_runs_in_the_jobs_image() -> None:

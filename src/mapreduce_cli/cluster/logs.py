@@ -27,7 +27,8 @@ def show_tasks(found: OfCluster, task: str | None, reader_image: str | None) -> 
         client.status(JOB_NUMBER)
     except CoordinatorGone:
         image, pulls = pods.find_image(found.jobs, found.job, reader_image)
-        wanted = pods.Wanted(image, state=pods.log_mount(found.job), pull_secrets=pulls)
+        template = pods.template_of(found.job)
+        wanted = pods.Wanted(image, state=pods.log_mount(found.job), pull_secrets=pulls, template=template)
         with pods.reader(found.jobs, wanted) as reading:
             tasks = [task] if task is not None else reading.logged_tasks(JOB_NUMBER)
             contents = [reading.logs(JOB_NUMBER, name) for name in tasks]

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -24,6 +24,7 @@ from mapreduce.protocol.endpoint import Endpoint, UrlEndpoint
 from mapreduce_cli.cluster.access import ApiRefusal, Cluster, Json
 from mapreduce_cli.cluster.jobs import ClusterJob, Jobs
 from mapreduce_cli.cluster.proxied import ProxyTransport, names_of
+from mapreduce_operator.manifests.templates import placed
 
 PORT: Final = 8080
 START_S: Final = 180.0
@@ -63,6 +64,8 @@ class Wanted:
     output: Mount | None = None
     state: Mount | None = None
     pull_secrets: tuple[str, ...] = ()
+    template: Json = field(default_factory=dict)
+    """Template of the coordinator's pod: the reader goes where that may."""
 
 
 def output_mount(uri: str) -> Mount:
@@ -79,6 +82,12 @@ def log_mount(job: ClusterJob) -> Mount:
     given = job.spec.get("storage", {}).get("log", {}).get("claimName")
     names = names_of(job)
     return Mount(given or names.log_claim, names.base)
+
+
+def template_of(job: ClusterJob | None) -> Json:
+    """What a job says of its coordinator's pod."""
+    template = (job.spec.get("coordinator") or {}).get("podTemplate") if job is not None else None
+    return template if isinstance(template, dict) else {}
 
 
 def find_image(jobs: Jobs, job: ClusterJob | None, image: str | None) -> tuple[str, tuple[str, ...]]:
@@ -183,6 +192,53 @@ def pod_manifest(name: str, wanted: Wanted, token_sha256: str) -> Json:
         sub = {"subPath": mount.sub_path} if mount.sub_path else {}
         mounts.append({"name": role, "mountPath": target, "readOnly": True, **sub})
         arguments += [f"--{role}", target]
+    spec: Json = {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": DEADLINE_S,
+        "terminationGracePeriodSeconds": 1,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "imagePullSecrets": [{"name": secret} for secret in wanted.pull_secrets],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _GROUP,
+            "fsGroup": _GROUP,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "reader",
+                "image": wanted.image,
+                "command": ["python", "-m", "mapreduce.coordinator.reader"],
+                "args": [
+                    *arguments,
+                    "--token-sha256",
+                    token_sha256,
+                    "--host",
+                    "0.0.0.0",  # noqa: S104 - the API server's proxy calls the pod's address
+                    "--port",
+                    str(PORT),
+                    "--for-s",
+                    str(DEADLINE_S),
+                ],
+                "ports": [{"name": "http", "containerPort": PORT}],
+                "readinessProbe": {"httpGet": {"path": "/livez", "port": "http"}, "periodSeconds": 1},
+                "resources": {
+                    "requests": {"cpu": "50m", "memory": "64Mi"},
+                    "limits": {"cpu": "1", "memory": "256Mi"},
+                },
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                "volumeMounts": mounts,
+            }
+        ],
+        "volumes": volumes,
+    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -195,53 +251,7 @@ def pod_manifest(name: str, wanted: Wanted, token_sha256: str) -> Json:
                 "app.kubernetes.io/part-of": "mapreduce",
             },
         },
-        "spec": {
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": DEADLINE_S,
-            "terminationGracePeriodSeconds": 1,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "imagePullSecrets": [{"name": secret} for secret in wanted.pull_secrets],
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": _USER,
-                "runAsGroup": _GROUP,
-                "fsGroup": _GROUP,
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "reader",
-                    "image": wanted.image,
-                    "command": ["python", "-m", "mapreduce.coordinator.reader"],
-                    "args": [
-                        *arguments,
-                        "--token-sha256",
-                        token_sha256,
-                        "--host",
-                        "0.0.0.0",  # noqa: S104 - the API server's proxy calls the pod's address
-                        "--port",
-                        str(PORT),
-                        "--for-s",
-                        str(DEADLINE_S),
-                    ],
-                    "ports": [{"name": "http", "containerPort": PORT}],
-                    "readinessProbe": {"httpGet": {"path": "/livez", "port": "http"}, "periodSeconds": 1},
-                    "resources": {
-                        "requests": {"cpu": "50m", "memory": "64Mi"},
-                        "limits": {"cpu": "1", "memory": "256Mi"},
-                    },
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "readOnlyRootFilesystem": True,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
-                    "volumeMounts": mounts,
-                }
-            ],
-            "volumes": volumes,
-        },
+        "spec": placed(wanted.template, spec),
     }
 
 

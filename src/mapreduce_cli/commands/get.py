@@ -119,7 +119,7 @@ def _from_claim(jobs: Jobs, job: ClusterJob | None, uri: str, asked: Asked, read
     from mapreduce_cli.cluster import reader as pods
 
     image, pulls = pods.find_image(jobs, job, reader_image)
-    wanted = pods.Wanted(image, output=pods.output_mount(uri), pull_secrets=pulls)
+    wanted = pods.Wanted(image, output=pods.output_mount(uri), pull_secrets=pulls, template=pods.template_of(job))
     with pods.reader(jobs, wanted) as client:
         _fetch(client, 1, asked)
 
