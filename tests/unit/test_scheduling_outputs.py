@@ -30,6 +30,11 @@ def run_of(bench: Bench, index: int) -> m.AttemptId:
     return bench.job.maps.output(index).id
 
 
+def find_whole(bench: Bench, index: int) -> None:
+    """The coordinator looks at a run after a report."""
+    bench.turn(events.RunsProbed(bench.job.id, (), "", (run_of(bench, index),)))
+
+
 def test_one_report_alone_makes_nothing_again_but_asks_for_a_look(bench: Bench) -> None:
     reader = bench.lease_one("a")
     bench.fail("a", reader, lost(run_of(bench, 0)))
@@ -40,9 +45,61 @@ def test_one_report_alone_makes_nothing_again_but_asks_for_a_look(bench: Bench) 
 
 def test_a_look_that_finds_the_run_in_order_leaves_it(bench: Bench) -> None:
     bench.fail("a", bench.lease_one("a"), lost(run_of(bench, 0)))
-    bench.turn(events.RunsProbed(bench.job.id, (), ""))
+    find_whole(bench, 0)
     assert bench.job.maps.remade == 0
     assert not bench.sessions.to_probe
+
+
+def test_a_task_whose_reader_reports_a_run_is_not_granted_before_somebody_could_look(bench: Bench) -> None:
+    reader = bench.lease_one("a")
+    bench.fail("a", reader, lost(run_of(bench, 0)))
+    assert bench.lease_one("a").task != reader.task
+    assert bench.lease("a") == []
+    bench.pass_time(1)
+    assert bench.lease_one("a").task == reader.task
+
+
+def test_readers_make_no_run_again_that_the_coordinator_can_look_at_itself(bench: Bench) -> None:
+    for worker in ("a", "b"):
+        for _ in range(2):
+            bench.fail(worker, bench.lease_one(worker), lost(run_of(bench, 0)))
+            find_whole(bench, 0)
+            bench.pass_time(5)
+    assert bench.job.phase == "Reducing"
+    assert bench.job.maps.remade == 0
+
+
+def test_a_report_of_a_run_that_was_found_whole_is_looked_at_and_counts_against_its_reader(bench: Bench) -> None:
+    first = bench.lease_one("a")
+    bench.fail("a", first, lost(run_of(bench, 0)))
+    assert bench.job.reduces.lost[first.index] == 0
+    find_whole(bench, 0)
+    second = bench.lease_one("a")
+    bench.fail("a", second, lost(run_of(bench, 0)))
+    assert bench.job.reduces.lost[second.index] == 1
+    assert bench.sessions.to_probe == {bench.job.id}
+    bench.turn(events.RunsProbed(bench.job.id, (run_of(bench, 0),), "gone since"))
+    assert bench.job.maps.remade == 1
+
+
+def test_a_report_of_another_run_than_was_found_whole_counts_against_nobody(bench: Bench) -> None:
+    bench.fail("a", bench.lease_one("a"), lost(run_of(bench, 0)))
+    find_whole(bench, 0)
+    bench.fail("a", bench.lease_one("a"), lost(run_of(bench, 0), run_of(bench, 1)))
+    assert list(bench.job.reduces.lost) == [0, 0]
+
+
+def test_a_reader_that_never_sees_what_is_there_fails_its_job_and_not_for_ever(bench: Bench) -> None:
+    for _ in range(20):
+        for reader in bench.lease("a", want=2):
+            bench.fail("a", reader, lost(run_of(bench, 0)))
+            find_whole(bench, 0)
+        for _ in range(60):
+            bench.heartbeat("a")
+            bench.pass_time(1)
+    assert (bench.job.phase, bench.job.reason) == ("Failed", "WorkersFailed")
+    assert bench.job.maps.remade == 0
+    assert max(bench.job.reduces.lost) == bench.job.spec.max_lost_attempts
 
 
 def test_a_look_that_finds_it_gone_has_it_made_again(bench: Bench) -> None:
@@ -54,14 +111,6 @@ def test_a_look_that_finds_it_gone_has_it_made_again(bench: Bench) -> None:
     assert (again.task, again.attempt) == ("map-0", 2)
     bench.commit("a", again)
     assert bench.job.phase == "Reducing"
-
-
-def test_a_second_witness_has_it_made_again_without_a_look(bench: Bench) -> None:
-    one, two = bench.lease_one("a"), bench.lease_one("b")
-    bench.fail("a", one, lost(run_of(bench, 1)))
-    bench.fail("b", two, lost(run_of(bench, 1)))
-    assert bench.job.phase == "Mapping"
-    assert bench.lease_one("a").task == "map-1"
 
 
 def test_a_report_of_a_run_that_was_made_again_since_counts_for_nothing(bench: Bench) -> None:
@@ -79,6 +128,7 @@ def test_a_look_at_a_run_that_was_made_again_since_counts_for_nothing(bench: Ben
     one, two = bench.lease_one("a"), bench.lease_one("b")
     old = run_of(bench, 0)
     bench.fail("a", one, lost(old))
+    bench.turn(events.RunsProbed(bench.job.id, (old,), "gone"))
     bench.fail("b", two, lost(old))
     bench.commit("a", bench.lease_one("a"))
     bench.turn(events.RunsProbed(bench.job.id, (old,), "gone"))  # begun before, ended after
@@ -104,6 +154,7 @@ def test_running_readers_of_a_map_that_came_out_different_start_again(bench: Ben
     assert bench.heartbeat("b", running=[two]).cancel == (two,)
     assert bench.commit("b", two).reason == "lease lost"
     assert bench.job.reduces.charged[two.index] == bench.job.reduces.lost[two.index] == 0
+    bench.pass_time(1)
     assert [attempt.kind for attempt in bench.work_off("a")] == ["reduce", "reduce"]
     assert bench.job.phase == "Committing"
 
@@ -215,6 +266,61 @@ def test_one_report_of_a_run_that_nobody_serves_any_more_is_enough(peers: Bench)
     del peers.state.workers["maker"]
     peers.fail("b", peers.lease_one("b"), lost(run_of(peers, 0)))
     assert peers.job.phase == "Mapping"
+
+
+def test_a_second_worker_that_cannot_read_a_run_has_it_made_again(peers: Bench) -> None:
+    peers.register("c", serve_url="http://c")
+    one, two = peers.lease_one("b"), peers.lease_one("c")
+    peers.fail("b", one, lost(run_of(peers, 1)))
+    assert peers.job.phase == "Reducing"
+    peers.fail("c", two, lost(run_of(peers, 1)))
+    assert peers.job.phase == "Mapping"
+    assert peers.lease_one("b").task == "map-1"
+
+
+def test_a_worker_is_not_its_own_second_witness_and_its_next_reports_count_against_it(peers: Bench) -> None:
+    for _ in range(3):
+        peers.fail("b", peers.lease_one("b"), lost(run_of(peers, 0)))
+        peers.pass_time(10)
+        peers.heartbeat("maker")
+    assert peers.job.phase == "Reducing"
+    assert list(peers.job.reduces.lost) == [2, 0]
+
+
+def test_a_worker_that_has_read_all_runs_since_is_no_witness_any_more(peers: Bench) -> None:
+    peers.register("c", serve_url="http://c")
+    one, two = peers.lease_one("b"), peers.lease_one("c")
+    peers.fail("b", one, lost(run_of(peers, 0)))
+    peers.pass_time(1)
+    peers.commit("b", peers.lease_one("b"))
+    peers.fail("c", two, lost(run_of(peers, 0)))
+    assert peers.job.phase == "Reducing"
+
+
+def test_a_run_that_is_named_twice_in_a_report_is_one(peers: Bench) -> None:
+    run = run_of(peers, 0)
+    peers.fail("maker", peers.lease_one("maker"), lost(run, run))
+    assert peers.job.maps.remade == 1
+
+
+def test_a_worker_that_cannot_read_what_it_serves_is_believed_at_once(peers: Bench) -> None:
+    peers.fail("maker", peers.lease_one("maker"), lost(run_of(peers, 0)))
+    assert peers.job.phase == "Mapping"
+
+
+def test_a_worker_that_nobody_contradicts_is_believed_before_its_job_would_fail(peers: Bench) -> None:
+    limit = peers.job.spec.max_lost_attempts
+    for _ in range(limit):
+        assert peers.job.phase == "Reducing"
+        peers.fail("b", peers.lease_one("b"), lost(run_of(peers, 0)))
+        for _ in range(61):
+            peers.pass_time(1)
+            peers.heartbeat("maker")
+            peers.heartbeat("b")
+    assert peers.job.phase == "Reducing"
+    peers.fail("b", peers.lease_one("b"), lost(run_of(peers, 0)))
+    assert peers.job.phase == "Mapping"
+    assert peers.job.reduces.lost[0] == limit - 1
 
 
 def test_runs_are_not_made_again_when_no_reader_is_left(peers: Bench) -> None:

@@ -46,6 +46,7 @@ def test_reports_of_many_readers_make_a_run_with_a_copy_never_again(bench: Bench
         one, two = bench.lease_one("b"), bench.lease_one("c")
         report(bench, "b", one, run_of(bench, 0))
         report(bench, "c", two, run_of(bench, 0))
+        bench.pass_time(1)
     assert bench.job.phase == "Reducing"
     assert bench.sessions.to_probe == {bench.job.id}
 

@@ -135,8 +135,9 @@ FailureClass = Literal[
 user: the functions raised, or misused the interface. memory, timeout: the executor was ended for it. crash: the
 executor died by itself (segfault, exit). lost: its worker fell silent. disruption: its worker was told to go. input:
 an input is unreadable or changed. unstorable: a key or value has no storable type. run-lost: a map's output could not
-be read. system: the worker's own disk or network failed. `input` and `unstorable` fail the job at once; `lost` has
-its own cap; `disruption` and `run-lost` count against nothing.
+be read. system: the worker's own disk or network failed. `input` and `unstorable` fail the job at once; `lost` and
+`system` have a cap of their own; `disruption` and `run-lost` count against nothing. A `run-lost` of runs that are whole
+for all that is known is kept as `system`.
 """
 
 

@@ -73,6 +73,8 @@ def decide_commit(turn: Turn, worker: Worker, asked: m.Commit) -> m.Verdict:
     _emit_commit(turn, worker, committed)
     turn.sessions.learn_duration(job.id, table.kind, asked.run_s)
     decide_outputs.note_sizes(turn, job, asked.output)
+    if table.kind == "reduce":
+        decide_outputs.take_back_reports(turn, job, worker)
     if is_changed:
         decide_outputs.restart_readers(turn, job, asked.id)
     return m.Verdict(id=asked.id, accepted=True)
@@ -88,11 +90,15 @@ def decide_fail(turn: Turn, worker: Worker, asked: m.Fail) -> m.Verdict:
         return m.Verdict(id=asked.id, accepted=True)  # said before; the answer may have been lost
     if job.phase.is_final or not _is_live(turn, table, asked.id, worker):
         return _refused(asked.id, LEASE_LOST)
-    failure = _judged(asked.failure)
+    failure, convicted = _judged(turn, job, worker, asked)
     turn.sessions.deadlines_s.pop(asked.id, None)
     turn.emit(r.AttemptFailed(worker.name, asked.id, _shortened(failure), turn.at, max(0.0, asked.run_s)))
-    if failure.failure_class == "run-lost":
-        decide_outputs.note_reports(turn, job, asked.id, failure.lost_runs)
+    if failure.failure_class in {"system", "run-lost"} and table.state[asked.id.index] == TaskState.PENDING:
+        # not at once to the worker that just failed at it: for a lost run nobody has looked yet
+        pause_s = policy.retry_pause_s(table.lost[asked.id.index])
+        turn.sessions.kept_back_s[job.id, table.kind, asked.id.index] = turn.now_s + pause_s
+    if convicted:
+        decide_outputs.lose_maps(turn, job, convicted, failure.lost_runs[0].problem)
     elif failure.failure_class in {"input", "unstorable"}:
         _fail_job(turn, job, failure, f"{asked.id} failed")
     elif failure.failure_class in CHARGED and table.charged[asked.id.index] >= job.spec.max_attempts:
@@ -102,9 +108,6 @@ def decide_fail(turn: Turn, worker: Worker, asked: m.Fail) -> m.Verdict:
         who = f"{asked.id.task} failed {how_often}, as often as maxAttempts allows, last in {asked.id}"
         _fail_job(turn, job, failure, who)
     elif failure.failure_class in {"lost", "system"}:
-        if failure.failure_class == "system" and table.state[asked.id.index] == TaskState.PENDING:
-            pause_s = policy.retry_pause_s(table.lost[asked.id.index])
-            turn.sessions.kept_back_s[job.id, table.kind, asked.id.index] = turn.now_s + pause_s
         _check_lost(turn, job, table, asked.id, failure.failure_class, failure.message)
     return m.Verdict(id=asked.id, accepted=True)
 
@@ -213,11 +216,19 @@ def _fail_job(turn: Turn, job: Job, failure: m.Failure, who: str) -> None:
     )
 
 
-def _judged(failure: m.Failure) -> m.Failure:
-    """A reader that names no run blames nobody else: its retries must be counted somewhere."""
-    if failure.failure_class == "run-lost" and not failure.lost_runs:
-        return msgspec.structs.replace(failure, failure_class="system")
-    return failure
+def _judged(turn: Turn, job: Job, worker: Worker, asked: m.Fail) -> tuple[m.Failure, tuple[int, ...]]:
+    """The failure as it counts, and the maps to be made again for it.
+
+    A reader that names no run, or only such as are whole for all that is known, blames nobody else: its retries must be
+    counted somewhere.
+    """
+    failure = asked.failure
+    if failure.failure_class != "run-lost":
+        return failure, ()
+    hearing = decide_outputs.hear(turn, job, worker, asked.id, failure.lost_runs)
+    if hearing.is_doubted or not failure.lost_runs:
+        failure = msgspec.structs.replace(failure, failure_class="system")
+    return failure, hearing.convicted
 
 
 def _shortened(failure: m.Failure) -> m.Failure:

@@ -1,11 +1,18 @@
 """Decisions about outputs that were committed and are gone, or came back different. Pure.
 
-The promise: a committed task is done again only when its bytes are gone. One reader's report alone makes nothing again:
-a probe that fails, a second witness, or the end of the worker that served the run does. A map made again with other
-content never meets a reader of the old one: running readers start again, and a committed reader ends the job.
+The promise: a committed task is done again only when its bytes are gone. Where the coordinator can look itself (runs on
+a shared volume, replicas), its probe decides and readers only ask for it. Of a run that only its worker has, a second
+worker's report, that worker's own, or its end makes it again. A reader that nobody bears out pays for its reports: its
+task waits, and comes closer to `maxLostAttempts`.
+
+A map made again with other content never meets a reader of the old one: running readers start again, and a committed
+reader ends the job.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling import events
@@ -45,38 +52,53 @@ def restart_readers(turn: Turn, job: Job, remade: m.AttemptId) -> None:
             turn.cancel(lease.worker, {attempt})
 
 
-def note_reports(turn: Turn, job: Job, reader: m.AttemptId, lost_runs: tuple[m.LostRun, ...]) -> None:
-    """A reader could not read some runs: ask for a probe, or act at once on the second report of the same run.
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What a reader's report of runs that it could not read comes to."""
 
-    A run that the coordinator has a copy of is never convicted by readers: the copy is looked at.
-    """
+    is_doubted: bool
+    """For all that is known the runs are whole, and what keeps the reader from them is its own trouble."""
+    convicted: tuple[int, ...] = ()
+    """Indexes of the maps to be made again for it."""
+
+
+def hear(turn: Turn, job: Job, worker: Worker, reader: m.AttemptId, lost_runs: tuple[m.LostRun, ...]) -> Hearing:
+    """A reader could not read some runs: ask for a probe where one can tell, else weigh who has said so."""
     convicted: list[int] = []
-    is_probe_needed = False
-    for lost in lost_runs:
-        index = lost.map.index
-        if lost.map.kind != "map" or index >= job.maps.count or not _is_current(job, lost.map):
+    doubted: list[bool] = []
+    for run in dict.fromkeys(lost.map for lost in lost_runs):
+        if not _is_current(job, run):
             continue  # made again since
-        seen = turn.sessions.reports.setdefault((job.id, index), set())
-        seen.add(reader)
-        if turn.sessions.has_replica(job, index):
-            is_probe_needed = True
-        elif len(seen) >= WITNESSES_NEEDED or _is_orphan(turn, job, index):
-            convicted.append(index)
-    if convicted:
-        _lose_maps(turn, job, convicted, lost_runs[0].problem)
-    elif any((job.id, lost.map.index) in turn.sessions.reports for lost in lost_runs):
-        is_probe_needed = True
-    if is_probe_needed and not job.phase.is_final:
-        turn.sessions.to_probe.add(job.id)
+        said = turn.sessions.reports.setdefault((job.id, run.index), set())
+        if job.spec.storage.shuffle != "Peer" or turn.sessions.has_replica(job, run.index):
+            turn.sessions.to_probe.add(job.id)
+            doubted.append(run in turn.sessions.refuted)
+        elif _is_convicted(turn, job, worker, reader, run.index):
+            convicted.append(run.index)
+        else:
+            doubted.append(worker.number in said)
+        said.add(worker.number)
+    return Hearing(not convicted and bool(doubted) and all(doubted), tuple(convicted))
+
+
+def take_back_reports(turn: Turn, job: Job, worker: Worker) -> None:
+    """A reduce task of this worker is committed, so it has read all runs."""
+    for (number, _), said in turn.sessions.reports.items():
+        if number == job.id:
+            said.discard(worker.number)
 
 
 def decide_probed(turn: Turn, event: events.RunsProbed) -> None:
     """The coordinator looked at the runs itself: what is gone, and was not made again since, has to be made again."""
     turn.sessions.to_probe.discard(event.job)
     job = turn.state.jobs[event.job]
+    if job.phase.is_final:
+        return
+    for run in event.refuted:
+        turn.sessions.reports.pop((job.id, run.index), None)
+        turn.sessions.refuted.add(run)
     gone = [run.index for run in event.lost if _is_current(job, run)]
-    if gone:
-        _lose_maps(turn, job, gone, event.problem)
+    lose_maps(turn, job, gone, event.problem)
 
 
 def decide_bad_replicas(turn: Turn, event: events.ReplicasBad) -> None:
@@ -85,8 +107,7 @@ def decide_bad_replicas(turn: Turn, event: events.ReplicasBad) -> None:
         turn.sessions.replicas.pop(run, None)
     job = turn.state.jobs[event.job]
     gone = [run.index for run in event.runs if _is_current(job, run) and _is_orphan(turn, job, run.index)]
-    if gone:
-        _lose_maps(turn, job, gone, event.problem)
+    lose_maps(turn, job, gone, event.problem)
 
 
 def decide_missing(turn: Turn, event: events.OutputsMissing) -> None:
@@ -102,6 +123,18 @@ def decide_missing(turn: Turn, event: events.OutputsMissing) -> None:
             return
     if gone:
         turn.emit(r.OutputLost(job.id, table.kind, gone, event.problem, turn.at))
+
+
+def lose_maps(turn: Turn, job: Job, indexes: Collection[int], problem: str) -> None:
+    """The runs of these maps are lost: they are made again, or the job fails if that has happened too often."""
+    if not indexes or job.phase not in {JobPhase.MAPPING, JobPhase.REDUCING}:
+        return
+    for index in indexes:
+        turn.sessions.reports.pop((job.id, index), None)
+        if job.maps.lost[index] + 1 >= job.spec.max_lost_attempts:
+            _give_up(turn, job, f"map-{index}", problem)
+            return
+    turn.emit(r.OutputLost(job.id, "map", tuple(sorted(indexes)), problem, turn.at))
 
 
 def lose_with_worker(turn: Turn, worker: Worker) -> None:
@@ -120,8 +153,7 @@ def lose_with_worker(turn: Turn, worker: Worker) -> None:
         and job.maps.output(index).has_file
         and not turn.sessions.has_replica(job, index)
     ]
-    if gone:
-        _lose_maps(turn, job, gone, f"worker {worker.name} is gone and its runs with it")
+    lose_maps(turn, job, gone, f"worker {worker.name} is gone and its runs with it")
 
 
 def note_sizes(turn: Turn, job: Job, output: m.TaskOutput) -> None:
@@ -137,7 +169,25 @@ def note_sizes(turn: Turn, job: Job, output: m.TaskOutput) -> None:
 
 
 def _is_current(job: Job, run: m.AttemptId) -> bool:
+    if run.kind != "map" or run.index >= job.maps.count:
+        return False
     return job.maps.state[run.index] == TaskState.COMMITTED and job.maps.output(run.index).id == run
+
+
+def _is_convicted(turn: Turn, job: Job, worker: Worker, reader: m.AttemptId, index: int) -> bool:
+    """Peer shuffle: with this report enough is known to make the run again.
+
+    A worker that says for the second time what nobody else has said is believed before its job would fail for it: there
+    may be nobody else who reads.
+    """
+    said = turn.sessions.reports.get((job.id, index), set())
+    is_last_try = job.table(reader.kind).lost[reader.index] + 1 >= job.spec.max_lost_attempts
+    return (
+        len(said | {worker.number}) >= WITNESSES_NEEDED
+        or job.maps.out_worker[index] == worker.number
+        or _is_orphan(turn, job, index)
+        or (worker.number in said and is_last_try)
+    )
 
 
 def _is_orphan(turn: Turn, job: Job, index: int) -> bool:
@@ -146,17 +196,6 @@ def _is_orphan(turn: Turn, job: Job, index: int) -> bool:
         return False
     name = turn.state.worker_names.get(job.maps.out_worker[index], "")
     return name not in turn.sessions.workers
-
-
-def _lose_maps(turn: Turn, job: Job, indexes: list[int], problem: str) -> None:
-    if job.phase not in {JobPhase.MAPPING, JobPhase.REDUCING}:
-        return
-    for index in indexes:
-        turn.sessions.reports.pop((job.id, index), None)
-        if job.maps.lost[index] + 1 >= job.spec.max_lost_attempts:
-            _give_up(turn, job, f"map-{index}", problem)
-            return
-    turn.emit(r.OutputLost(job.id, "map", tuple(sorted(indexes)), problem, turn.at))
 
 
 def _give_up(turn: Turn, job: Job, task: str, problem: str) -> None:

@@ -71,6 +71,8 @@ class RunsProbed:
     job: int
     lost: tuple[AttemptId, ...]
     problem: str
+    refuted: tuple[AttemptId, ...] = ()
+    """Those that were reported, that the coordinator could look at, and that it did not find lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,10 @@ class Sessions:
     workers: dict[str, Session] = field(default_factory=dict)
     deadlines_s: dict[AttemptId, float] = field(default_factory=dict)
     """When each live lease ends, unless its worker lists the attempt in a heartbeat before."""
-    reports: dict[tuple[int, int], set[AttemptId]] = field(default_factory=dict)
-    """(job, map index) -> reduce attempts that could not read its run."""
+    reports: dict[tuple[int, int], set[int]] = field(default_factory=dict)
+    """(job, map index) -> numbers of the workers that could not read its run, until somebody has looked at it."""
+    refuted: set[AttemptId] = field(default_factory=set)
+    """Runs that the coordinator looked at after a report and did not find lost."""
     to_probe: set[int] = field(default_factory=set)
     """Jobs whose runs someone should look at."""
     replicas: dict[AttemptId, int] = field(default_factory=dict)
@@ -120,6 +122,7 @@ class Sessions:
     def forget_job(self, job: int) -> None:
         """The job is over."""
         self.reports = {key: seen for key, seen in self.reports.items() if key[0] != job}
+        self.refuted = {run for run in self.refuted if run.job != job}
         self.to_probe.discard(job)
         self.replicas = {run: digest for run, digest in self.replicas.items() if run.job != job}
         self.partition_bytes.pop(job, None)
