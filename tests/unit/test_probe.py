@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -63,6 +66,28 @@ def test_a_sound_run_of_other_content_is_not_the_one_that_was_committed(runs: tu
     folder, outputs = runs
     other = msgspec.structs.replace(outputs[0], digest=outputs[0].digest ^ 1)
     assert find_lost(folder, [other], {0})[0] == (other.id,)
+
+
+@pytest.mark.parametrize(("call", "number"), [("stat", errno.ESTALE), ("stat", errno.EIO), ("open", errno.EMFILE)])
+def test_what_cannot_be_told_now_is_not_lost_and_the_others_are_looked_at(
+    runs: tuple[Path, list[Output]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    call: str,
+    number: int,
+) -> None:
+    folder, outputs = runs
+    (folder / f"{outputs[3].id.stem}.run").unlink()
+    original = getattr(Path, call)
+
+    def fail(path: Path, *rest: Any, **named: Any) -> Any:
+        if outputs[1].id.stem in path.name:
+            raise OSError(number, os.strerror(number), str(path))
+        return original(path, *rest, **named)
+
+    monkeypatch.setattr(Path, call, fail)
+    assert find_lost(folder, outputs, {0, 1, 2, 3})[0] == (outputs[3].id,)
+    assert os.strerror(number) in caplog.text
 
 
 def test_a_folder_that_is_gone_loses_all(runs: tuple[Path, list[Output]], tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -123,6 +126,22 @@ def test_an_output_that_is_not_what_was_committed_is_told_and_nothing_is_renamed
     assert str(source) in problem
     assert parts(publication.folder) == {}
     assert not (publication.folder / "_SUCCESS").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EACCES, errno.EIO])
+def test_an_output_of_which_nothing_can_be_told_is_a_failure_in_words_and_not_made_again(
+    publication: Publication, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    stat = Path.stat
+
+    def fail(path: Path, **named: Any) -> os.stat_result:
+        if path.suffix == ".out":
+            raise OSError(number, os.strerror(number), str(path))
+        return stat(path, **named)
+
+    monkeypatch.setattr(Path, "stat", fail)
+    with pytest.raises(StorageFailed, match=f"published to {publication.folder} .*{os.strerror(number)}"):
+        publish(publication, lambda: True)
 
 
 def test_a_part_under_its_final_name_counts_only_with_its_very_bytes(publication: Publication) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -155,6 +156,34 @@ def test_a_missing_run_is_a_corrupt_run(tmp_path: Path) -> None:
         read(tmp_path / "none", 0)
     with pytest.raises(CorruptRun):
         read(tmp_path, 0)
+
+
+@pytest.mark.parametrize("call", ["open", "pread"])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.ESTALE])
+def test_what_keeps_only_this_reader_from_a_run_is_no_corrupt_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    write(tmp_path / "run", SMALL)
+    refuse(monkeypatch, call, number)
+    with pytest.raises(TaskFailed, match=f"run map-2 .*{os.strerror(number)}") as failure:
+        read(tmp_path / "run", 1)
+    assert failure.value.failure_class == "system"
+
+
+def test_a_run_that_its_disk_does_not_give_any_more_is_a_corrupt_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "run", SMALL)
+    refuse(monkeypatch, "pread", errno.EIO)
+    with pytest.raises(CorruptRun, match="cannot be read: Input/output error"):
+        read(tmp_path / "run", 1)
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, call: str, number: int) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, call, fail)
 
 
 def test_reading_one_partition_needs_no_bytes_of_the_others(tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from typing import Any, Final
 import msgspec
 import xxhash
 
-from mapreduce.coordinator.statefiles import replace_file, sync_folder
+from mapreduce.coordinator.statefiles import replace_file
+from mapreduce.dataplane.runs import LOST_ERRNOS
 from mapreduce.errors import StorageFailed
 from mapreduce.scheduling.state import Job
 from mapreduce.scheduling.tasks import Output
+from mapreduce.wal.files import sync_folder
 
 SUCCESS_NAME: Final = "_SUCCESS"
 SUCCESS_FORMAT: Final = 1
@@ -77,10 +79,13 @@ def publish(publication: Publication, is_mine: Callable[[], bool]) -> tuple[tupl
         renamed, they have to be done again. Empty: all is published.
 
     Raises:
-        StorageFailed: the output folder cannot be written, or this incarnation is fenced.
+        StorageFailed: the output folder cannot be read or written, or this incarnation is fenced.
     """
     is_checked = publication.is_content_checked
-    missing = [(part.index, problem) for part in publication.parts if (problem := _problem(part, is_checked))]
+    try:
+        missing = [(part.index, problem) for part in publication.parts if (problem := _problem(part, is_checked))]
+    except OSError as error:  # it says nothing about the outputs: to make them again is for those that are gone
+        raise StorageFailed(f"looking at what is to be published to {publication.folder} failed: {error}") from error
     if missing:
         return tuple(index for index, _ in missing), missing[0][1]
     if not is_mine():
@@ -120,7 +125,9 @@ def _is_what_was_committed(path: Path, output: Output) -> bool:
             checksum = xxhash.xxh3_64()
             while block := file.read(1 << 20):
                 checksum.update(block)
-    except OSError:
+    except OSError as error:
+        if error.errno not in LOST_ERRNOS:
+            raise
         return False
     return checksum.intdigest() == output.digest
 

@@ -17,6 +17,7 @@ from mapreduce.coordinator.plans import Plan
 from mapreduce.coordinator.statefiles import LOG_FOLDER
 from mapreduce.coordinator.store import Store
 from mapreduce.dataplane.runcheck import check_run
+from mapreduce.dataplane.runs import LOST_ERRNOS
 from mapreduce.errors import CorruptRun, PlanLost, WALForeign
 from mapreduce.protocol.messages import Notice
 from mapreduce.scheduling import records as r
@@ -25,7 +26,7 @@ from mapreduce.scheduling.evolve import evolve
 from mapreduce.scheduling.state import Job, State
 from mapreduce.scheduling.tasks import Output, TaskTable
 from mapreduce.scheduling.transitions import JobPhase, TaskState
-from mapreduce.wal.files import FileSystem
+from mapreduce.wal.files import FileSystem, storage_failure
 from mapreduce.wal.log import Log, LogLimits, Recovery
 
 
@@ -142,6 +143,8 @@ def _is_run_whole(output: Output, folder: Path) -> bool:
         check_run(folder / f"{output.id.stem}.run", output.digest)
     except CorruptRun:
         return False
+    except OSError as error:  # what cannot be told now must not be written down as lost
+        raise storage_failure(f"checking the run of {output.id}", error) from error
     return True
 
 
@@ -166,6 +169,8 @@ def _committed(output: Output) -> r.Committed:
 def _has_digest(path: Path, output: Output) -> bool:
     try:
         content = path.read_bytes()
-    except OSError:
+    except OSError as error:
+        if error.errno not in LOST_ERRNOS:
+            raise storage_failure(f"checking the output of {output.id}", error) from error
         return False
     return len(content) == output.bytes and xxhash.xxh3_64_intdigest(content) == output.digest

@@ -23,19 +23,20 @@ def check_run(path: Path, digest: int) -> None:
     """Reads the whole file and checks it against the committed `digest`.
 
     Raises:
-        CorruptRun: it is missing, unreadable, cut or altered, or another run than the one committed.
+        CorruptRun: it is missing, cut or altered, or another run than the one committed, or its disk does not give it.
+        OSError: it cannot be told here and now; the file may be whole.
     """
     if whole_run_digest(path) != digest:
         raise CorruptRun(path.name, "its content is not what was committed.")
 
 
 def whole_run_digest(path: Path) -> int:
-    """The digest of the run's content, after all of it was read and checked. Raises CorruptRun."""
+    """The digest of the run's content, after all of it was read and checked. Raises as `check_run`."""
     return _digest(path, is_whole=True)
 
 
 def run_digest_of(path: Path) -> int:
-    """The digest that the run's own index gives; the blocks are not looked at. Raises CorruptRun."""
+    """The digest that the run's own index gives; the blocks are not looked at. Raises as `check_run`."""
     return _digest(path, is_whole=False)
 
 
@@ -48,6 +49,8 @@ def _digest(path: Path, *, is_whole: bool) -> int:
                 _check_blocks(file.read, entry)
         return runs.run_digest(entries)
     except OSError as error:
+        if error.errno not in runs.LOST_ERRNOS:
+            raise
         raise CorruptRun(path.name, f"it cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
         raise CorruptRun(path.name, f"{error}.") from error

@@ -14,14 +14,15 @@ from mapreduce.dataplane import runs
 from mapreduce.dataplane.compression import expand
 from mapreduce.dataplane.groups import Groups
 from mapreduce.dataplane.values import Codec, UndecodableColumn
-from mapreduce.errors import CorruptRun
+from mapreduce.errors import CorruptRun, TaskFailed
 
 
 class RunReader:
     """An open run. Reading one partition touches only header, index and that partition's bytes.
 
-    `digest` is the run's logged digest, checked against the index. Raises `CorruptRun` for a file that is missing,
-    unreadable, cut, altered, or another one than it should be.
+    `digest` is the run's logged digest, checked against the index. Raises `CorruptRun` for a file that is missing, cut,
+    altered, or another one than it should be, or that its disk does not give; `TaskFailed` of class `system` when it is
+    this process that cannot read.
     """
 
     def __init__(self, path: Path, name: str, codec: Codec, digest: int | None = None) -> None:
@@ -30,7 +31,7 @@ class RunReader:
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise CorruptRun(name, f"it cannot be opened: {error.strerror or error}.") from error
+            raise _failure(name, "opened", error) from error
         try:
             self.entries = self._read_index()
             if digest is not None and runs.run_digest(self.entries) != digest:
@@ -121,7 +122,9 @@ class RunReader:
             _, partitions = runs.unpack_header(self._read(0, runs.HEADER_BYTES))
             offset, _ = runs.unpack_trailer(self._read(size - runs.TRAILER_BYTES, runs.TRAILER_BYTES), size)
             return runs.unpack_index(self._read(offset, size - offset), offset, partitions)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise _failure(self.name, "read", error) from error
+        except ValueError as error:
             self._damaged(str(error))
 
     def _read(self, offset: int, size: int) -> bytes:
@@ -135,8 +138,18 @@ class RunReader:
                 offset += len(part)
                 size -= len(part)
         except OSError as error:
-            self._damaged(f"it cannot be read: {error.strerror or error}")
+            raise _failure(self.name, "read", error) from error
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _damaged(self, problem: str) -> NoReturn:
         raise CorruptRun(self.name, f"{problem}.")
+
+
+def _failure(name: str, done: str, error: OSError) -> CorruptRun | TaskFailed:
+    if error.errno in runs.LOST_ERRNOS:
+        return CorruptRun(name, f"it cannot be {done}: {error.strerror or error}.")
+    return TaskFailed(
+        "system",
+        f"run {name} cannot be {done} here, which says nothing about the run: {error}. Look at the worker's limits and "
+        f"volumes.",
+    )

@@ -50,11 +50,14 @@ Trailer, 32 bytes, the end of the file::
 
 The digest of the run, which a commit logs, is XXH over partition (u32), groups, values and logical digest (u64) of
 each entry of the index: the logical content only. A map that is made again has the same digest whatever its attempt,
-epoch or compression. Header, sections, index and trailer fill the file without gaps, so some check covers every byte.
+epoch or compression, but only with the same memory budget: where blocks end, and how far floats are summed up in them,
+depends on where it spilled. Header, sections, index and trailer fill the file without gaps, so some check covers every
+byte.
 """
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -74,6 +77,10 @@ ENTRY: Final = struct.Struct("<IIQQQQQ")
 LOGICAL_ENTRY: Final = struct.Struct("<IQQQ")
 TRAILER: Final = struct.Struct("<QII")
 CHECKSUM: Final = struct.Struct("<Q")
+
+#: Errors that say something of the file itself: it is gone, or its disk does not give its bytes. Everything else (no
+#: descriptor left, no permission, a stale handle) is the trouble of who wanted to read it.
+LOST_ERRNOS: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO})
 
 HEADER_BYTES: Final = HEADER.size + CHECKSUM.size
 BLOCK_HEADER_BYTES: Final = BLOCK.size + CHECKSUM.size

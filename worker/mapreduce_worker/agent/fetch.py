@@ -4,16 +4,20 @@ What a worker does not give any more the coordinator may have a replica of; only
 
 A fetched file has the size and layout of the run, but is sparse: only what the reduce task reads is there, so the same
 reader checks and reads it. A few streams at once, straight to disk. Which runs to fetch is the coordinator's word.
+
+A run is reported lost for what its worker says or does not say. What goes wrong here (a full disk, no descriptor left)
+is this worker's own trouble, `FetchFailed`, and says nothing about the run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from mapreduce.dataplane import runs as layout
@@ -30,6 +34,8 @@ _PIECE_BYTES: Final = 4 << 20
 _CHUNK_BYTES: Final = 1 << 18
 #: Bytes of a run's end that are asked for first; most indexes are shorter.
 _TAIL_BYTES: Final = 64 << 10
+#: Of a connection: who wants to open it is at fault, and not who does not answer.
+_OWN_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 def fetch_runs(
@@ -42,7 +48,9 @@ def fetch_runs(
     replicas: Callable[[], Copier],
     streams: int = STREAMS,
 ) -> tuple[Source, ...]:
-    """Local files for all `runs`, each holding at least `partition`; raises `RunsLost`, and what `replicas` raises.
+    """Local files for all `runs`, each holding at least `partition`.
+
+    Raises `RunsLost`, `FetchFailed`, and what `replicas` raises.
 
     Args:
         runs: what to read, with the URL of each.
@@ -101,10 +109,55 @@ def fetch_runs(
     return tuple(sources[run.map] for run in runs)
 
 
+class FetchFailed(MapReduceError):
+    """This worker lacks what it takes to fetch anything: room on its disk, a descriptor, memory."""
+
+
+@contextlib.contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        problem = f"{path} cannot be written: {error.strerror or error}. Look at this worker's disk and limits."
+        raise FetchFailed(problem) from error
+
+
+class Target:
+    """The file that a run is fetched into. Every call raises `FetchFailed`, and never `OSError`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _on_disk(path):
+            self._file = path.open("w+b", buffering=0)
+
+    def resize(self, size: int) -> None:
+        """Make it `size` bytes long, without bytes of its own."""
+        with _on_disk(self._path):
+            self._file.truncate(size)
+
+    def write(self, start: int, content: bytes) -> None:
+        """Put `content` at `start`."""
+        with _on_disk(self._path):
+            self._file.seek(start)
+            while content:
+                content = content[self._file.write(content) :]
+
+    def read(self, start: int, end: int) -> bytes:
+        """What was written from `start` up to `end`."""
+        with _on_disk(self._path):
+            self._file.seek(start)
+            return self._file.read(end - start)
+
+    def close(self) -> None:
+        """Close the file."""
+        with _on_disk(self._path):
+            self._file.close()
+
+
 class Copier(Protocol):
     """Whoever has runs."""
 
-    def copy(self, run: RunRef, start: int, end: int, file: BinaryIO) -> None:
+    def copy(self, run: RunRef, start: int, end: int, file: Target) -> None:
         """Copy the bytes from `start` up to `end` of the run to the same place in `file`.
 
         Raises `OSError`, `HTTPException` and `ValueError` when it does not have them.
@@ -117,44 +170,39 @@ class Copier(Protocol):
 def _fetched(peers: Copier, run: RunRef, partition: int, path: Path) -> str:
     """Fetch one run into `path`; returns the problem, or ""."""
     try:
-        with path.open("wb") as file:
+        with contextlib.closing(Target(path)) as file:
             _fetch(peers, run, partition, file)
     except http.client.HTTPException as error:
         return f"its worker broke off: {str(error) or type(error).__name__}"
     except OSError as error:
+        if error.errno in _OWN_ERRNOS:
+            raise FetchFailed(f"a connection cannot be opened: {error}. Look at this worker's limits.") from error
         return f"its worker does not answer: {error.strerror or error}"
     except ValueError as error:
         return str(error)
     return ""
 
 
-def _fetch(peers: Copier, run: RunRef, partition: int, file: BinaryIO) -> None:
+def _fetch(peers: Copier, run: RunRef, partition: int, file: Target) -> None:
     size = run.bytes
     if size < layout.HEADER_BYTES + layout.TRAILER_BYTES:
         raise ValueError("it is cut short")
-    file.truncate(size)
+    file.resize(size)
     tail_start = max(0, size - _TAIL_BYTES)
     peers.copy(run, tail_start, size, file)
-    index_start, _ = layout.unpack_trailer(_reread(file, size - layout.TRAILER_BYTES, size), size)
+    index_start, _ = layout.unpack_trailer(file.read(size - layout.TRAILER_BYTES, size), size)
     if index_start < tail_start:
         peers.copy(run, index_start, tail_start, file)
     if tail_start:
         peers.copy(run, 0, min(layout.HEADER_BYTES, tail_start), file)
-    _, partitions = layout.unpack_header(_reread(file, 0, layout.HEADER_BYTES))
-    entries = layout.unpack_index(_reread(file, index_start, size), index_start, partitions)
+    _, partitions = layout.unpack_header(file.read(0, layout.HEADER_BYTES))
+    entries = layout.unpack_index(file.read(index_start, size), index_start, partitions)
     if layout.run_digest(entries) != run.digest:
         raise ValueError("its content is not what was committed")
     for entry in entries:
         end = min(entry.offset + entry.bytes, tail_start)
         if entry.partition == partition and entry.offset < end:
             peers.copy(run, entry.offset, end, file)
-
-
-def _reread(file: BinaryIO, start: int, end: int) -> bytes:
-    file.flush()
-    with Path(file.name).open("rb") as again:
-        again.seek(start)
-        return again.read(end - start)
 
 
 class _Peers:
@@ -167,7 +215,7 @@ class _Peers:
         self._token, self._silent = token, silent
         self._open: dict[str, http.client.HTTPConnection] = {}
 
-    def copy(self, run: RunRef, start: int, end: int, file: BinaryIO) -> None:
+    def copy(self, run: RunRef, start: int, end: int, file: Target) -> None:
         """Copy the bytes from `start` up to `end` of the run to the same place in `file`."""
         parts = urlsplit(run.url)
         if parts.netloc in self._silent:
@@ -198,25 +246,24 @@ class _Peers:
         connection = http.client.HTTPConnection(netloc, timeout=_CONNECT_S)
         try:
             connection.connect()
-        except OSError:
-            self._silent.add(netloc)
+        except OSError as error:
+            if error.errno not in _OWN_ERRNOS:
+                self._silent.add(netloc)
             raise
         connection.sock.settimeout(_DEADLINE_S)
         return connection
 
     @staticmethod
-    def _receive(answer: http.client.HTTPResponse, start: int, end: int, file: BinaryIO) -> None:
+    def _receive(answer: http.client.HTTPResponse, start: int, end: int, file: Target) -> None:
         if answer.status != 206:
             answer.read()
             raise ValueError(f"its worker says {answer.status} {answer.reason}")
-        left = end - start
-        file.seek(start)
-        while left:
-            chunk = answer.read(min(_CHUNK_BYTES, left))
+        while start < end:
+            chunk = answer.read(min(_CHUNK_BYTES, end - start))
             if not chunk:
-                raise http.client.IncompleteRead(b"", left)
-            file.write(chunk)
-            left -= len(chunk)
+                raise http.client.IncompleteRead(b"", end - start)
+            file.write(start, chunk)
+            start += len(chunk)
         answer.read()
 
 
@@ -226,9 +273,8 @@ class Replicas:
     def __init__(self, client: WorkerClient, session: Callable[[], str]) -> None:
         self._client, self._session = client, session
 
-    def copy(self, run: RunRef, start: int, end: int, file: BinaryIO) -> None:
+    def copy(self, run: RunRef, start: int, end: int, file: Target) -> None:
         """Copy the bytes from `start` up to `end` of the run to the same place in `file`."""
-        file.seek(start)
         while start < end:
             try:
                 piece = self._client.read_run(self._session(), run.map, start, min(start + _PIECE_BYTES, end))
@@ -238,7 +284,7 @@ class Replicas:
                 raise ValueError(f"neither its worker nor the coordinator has it: {error.message}") from None
             if not piece:
                 raise ValueError("its replica is cut short")
-            file.write(piece)
+            file.write(start, piece)
             start += len(piece)
 
     def close(self) -> None:
