@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mapreduce.coordinator import service
 from mapreduce.coordinator.settings import ServiceSettings
 from mapreduce.coordinator.store import Store
 from mapreduce.coordinator.transfers import find_replicas
+from mapreduce.dataplane import runs
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling.state import State
 from mapreduce.scheduling.transitions import JobPhase
@@ -106,10 +106,8 @@ def test_replicas_are_found_again_by_the_next_incarnation(tmp_path: Path) -> Non
 
 
 def test_a_start_that_looks_long_for_replicas_costs_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = dataclasses.replace(SETTINGS, tick_s=0.01)  # it looks at the clock before anybody calls
-    with simulate(tmp_path, settings=settings) as sim:
-        sim.add_worker(task_s=3.0)
-        sim.add_worker(task_s=3.0)
+    with simulate(tmp_path, settings=SETTINGS) as sim:
+        workers = [sim.add_worker(task_s=3.0), sim.add_worker(task_s=3.0)]
         number = sim.submit(PEER)
         sim.run_until(lambda: sim.job(number).maps.committed_count >= 1 and bool(sim.job(number).maps.leases))
 
@@ -118,7 +116,13 @@ def test_a_start_that_looks_long_for_replicas_costs_no_lease(tmp_path: Path, mon
             return find_replicas(state, store)
 
         monkeypatch.setattr(service, "find_replicas", find_slowly)
+        for worker in workers:
+            sim.loop.stop_program(worker.program)
         sim.restart_coordinator()
+        sim.run_until(lambda: sim.network.server is sim.coordinator)
+        sim.run_for(PEER.lease_s / 2)  # they call again when they have seen that it is back
+        for worker in workers:
+            sim.loop.resume(worker.program)
         sim.finish()
         assert not any(sim.job(number).maps.lost)
 
@@ -191,6 +195,20 @@ def test_a_lost_replica_whose_worker_lives_makes_nothing_again(tmp_path: Path) -
         until_replicated(sim, number)
         for path in replicas(sim, number):
             path.unlink()
+        sim.finish()
+        assert sim.remade() == 0
+
+
+def test_a_run_that_rots_at_its_worker_is_read_from_its_replica(tmp_path: Path) -> None:
+    with simulate(tmp_path, settings=SETTINGS) as sim:
+        sim.add_worker(task_s=1.0)
+        sim.add_worker(task_s=1.0)
+        number = sim.submit(PEER)
+        until_replicated(sim, number)
+        for victim in (sim.root / "scratch").rglob("map-*.run"):
+            content = bytearray(victim.read_bytes())
+            content[runs.HEADER_BYTES + runs.BLOCK_HEADER_BYTES + 9] ^= 1
+            victim.write_bytes(content)
         sim.finish()
         assert sim.remade() == 0
 

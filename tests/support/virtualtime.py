@@ -69,6 +69,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now_s
 
+    def take(self, seconds: float) -> None:
+        """What runs now takes so long, and nothing else runs meanwhile: a blocking call."""
+        self._now_s += seconds
+
     def create_task(self, coro: Any, **options: Any) -> Task[Any]:
         task: Task[Any] = super().create_task(coro, **options)
         self.tasks.append(task)

@@ -96,9 +96,12 @@ class Service(Shell):
         machine = Machine(found.state, settings.machine, split_of=lambda job, index: service.split(job, index))
         service = cls(folder, found.log, found.store_id, machine, settings=settings, clock=clock, blocking=blocking)
         lease_s = _longest_lease_s(found.state.current_job, settings)
-        machine.sessions = Sessions.rearmed(found.state, clock.monotonic_s(), lease_s)
+        replicas: dict[m.AttemptId, int] = {}
         if settings.serves_data:
-            machine.sessions.replicas = await blocking.run(lambda: find_replicas(found.state, service.store))
+            replicas = await blocking.run(lambda: find_replicas(found.state, service.store))
+        # after what takes long: nobody could call meanwhile
+        machine.sessions = Sessions.rearmed(found.state, clock.monotonic_s(), lease_s)
+        machine.sessions.replicas = replicas
         service.plans.update(found.plans)
         service.turn(records.EpochStarted(found.log.epoch, clock.utc_s()))
         for record in found.rebuilt:
@@ -189,6 +192,9 @@ class Service(Shell):
         if job.spec.storage.shuffle != "Peer":
             return ""
         holder = self.machine.state.workers.get(self.machine.state.worker_names.get(worker, ""))
+        sessions = self.machine.sessions
+        if attempt in sessions.refuted and sessions.has_replica(job, attempt.index):
+            holder = None  # a reader could not read it there, and the replica was found whole
         base = holder.serve_url if holder is not None else "http://127.0.0.1:9/gone"
         return f"{base}/runs/{attempt.job}/{attempt.stem}.run"
 
