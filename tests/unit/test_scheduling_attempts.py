@@ -178,6 +178,17 @@ def test_an_attempt_that_ran_out_of_memory_is_repeated_with_half_the_budget(benc
     assert second.budget_bytes == first.budget_bytes // 2
 
 
+def test_a_map_that_was_committed_is_made_again_with_the_budget_it_was_committed_with(bench: Bench) -> None:
+    bench.begin_job(maps=1)
+    bench.fail("a", bench.lease_one("a"), failure("memory"))
+    [made] = bench.next("a").tasks
+    bench.commit("a", made.id)
+    bench.turn(events.RunsProbed(bench.job.id, (made.id,), "gone"))
+    bench.fail("a", bench.lease_one("a"), failure("memory"))
+    [again] = bench.next("a").tasks
+    assert again.budget_bytes == made.budget_bytes
+
+
 def test_attempts_are_numbered_without_gaps_whatever_ended_them(bench: Bench) -> None:
     bench.begin_job(maps=1)
     numbers = []

@@ -247,7 +247,9 @@ def _fail(state: State, record: r.AttemptFailed) -> None:
         table.count_loss(index)
     if kind in UNEXPLAINED:
         table.suspect[index] = 1
-    if kind == "memory":
+    # A map that was committed has to come out as it was: with less memory it would spill elsewhere and its run have
+    # other blocks, hence another digest (`runs`). So it is tried again with the budget that it was committed with.
+    if kind == "memory" and not table.was_committed(index):
         table.budget_shift[index] = min(table.budget_shift[index] + 1, 8)
     job.failures.append(FailureNote(record.id, record.failure, record.worker, record.at))
     del job.failures[:-MAX_FAILURE_SAMPLES]
