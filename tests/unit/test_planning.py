@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from mapreduce.errors import UsageError
-from mapreduce.model import GIB, MIB, ClaimTemplate, Code, Input, JobSpec, Output, Storage, Volume
+from mapreduce.model import GIB, MIB, ClaimTemplate, Code, Input, JobSpec, Output, Storage, Volume, Workers
 from mapreduce_cli.planning.measures import Measure, Measures
+from mapreduce_cli.planning.measuring import usual_workers
 from mapreduce_cli.planning.predicting import Prediction, Shape, advice, predict
 from mapreduce_cli.planning.volumes import Room, check_room, room_for
 
@@ -142,3 +144,13 @@ def test_a_prediction_is_one_of_whole_numbers_of_bytes() -> None:
     prediction = predict(_measures(), _shape(splits=3, split_bytes=12_345_677))
     assert isinstance(prediction, Prediction)
     assert type(prediction.volume_bytes) is int
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_here", "workers"),
+    [(2, True, 8), (5, True, 5), (2, False, 2), (5, False, 5), (0, False, 2)],
+)
+def test_a_plan_is_for_the_workers_that_the_run_would_have(asked: int, is_here: bool, workers: int) -> None:
+    spec = JobSpec(code=Code(inline="x"), inputs=(Input(uri="in"),), output=Output(uri="out"))
+    spec = msgspec.structs.replace(spec, workers=Workers(replicas=asked))
+    assert usual_workers(spec, 8, is_here=is_here) == workers

@@ -31,7 +31,12 @@ Two samples are mapped and reduced in a process of its own, by the real tasks. E
 failed on the sample, 2 wrong usage, or a volume that is too small for the run.""",
 )
 @plan_options
-@click.option("--workers", type=click.IntRange(1, 10_000), metavar="N", help="Workers to plan for.  [one per CPU]")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="Workers to plan for.  [the manifest's, else one per CPU, with --cluster 2]",
+)
 @click.option("--cluster", "is_cluster", is_flag=True, help="The workers have a CPU for each slot, elsewhere.")
 @click.option("--volume", "volume_bytes", type=size, metavar="SIZE", help="Room for runs.  [what is free]")
 @click.option("--sample", "sample_bytes", type=size, default="4MiB", metavar="SIZE", help="How much to try.  [4MiB]")

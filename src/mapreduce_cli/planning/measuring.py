@@ -17,7 +17,7 @@ from mapreduce.errors import JobFailed, UsageError
 from mapreduce.inlineinputs import with_files
 from mapreduce.local.preflight import default_worker_count
 from mapreduce.local.preparing import PreparedJob
-from mapreduce.model import reducer_count
+from mapreduce.model import JobSpec, Workers, reducer_count
 from mapreduce.typed import from_msgpack
 from mapreduce.userenvironment import user_environment
 from mapreduce_cli.checking.sampling import Limits, Sample, take_sample
@@ -86,7 +86,7 @@ def shape_of(
     content = sample.bytes / stored if stored else 1.0
     splits = [round(split.bytes * content) for split in plan_inputs(spec, files)]
     cpus = default_worker_count()
-    slots = (workers or cpus) * spec.workers.slots
+    slots = (workers or usual_workers(spec, cpus, is_here=is_here)) * spec.workers.slots
     return Shape(
         split_bytes=splits,
         reduces=reducer_count(spec, sample.input_bytes),
@@ -95,3 +95,11 @@ def shape_of(
         start_s=start_s,
         budget_bytes=spec.workers.memory_budget_bytes,
     )
+
+
+def usual_workers(spec: JobSpec, cpus: int, *, is_here: bool) -> int:
+    """How many workers a run has of which nobody says so: in a cluster by the job, here by `mr run`'s rule."""
+    usual = Workers().replicas
+    if is_here:
+        return cpus if spec.workers.replicas in (0, usual) else spec.workers.replicas
+    return spec.workers.replicas or usual
