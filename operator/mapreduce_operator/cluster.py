@@ -28,8 +28,11 @@ class ClusterPort(Protocol):
     async def get(self, kind: str, namespace: str, name: str) -> Raw | None:
         """An object, or None where there is none."""
 
-    async def create(self, manifest: Raw) -> bool:
-        """Make an object. False: there is one of that name already, which stays as it is."""
+    async def create(self, manifest: Raw, *, is_dry: bool = False) -> bool:
+        """Make an object, or only find out whether that would be refused.
+
+        False: there is one of that name already, which stays as it is.
+        """
 
     async def replace(self, manifest: Raw) -> bool:
         """Write an object as it was read and changed. False: it has changed since, or is gone."""
@@ -74,11 +77,12 @@ class Cluster:
                 return None
             raise
 
-    async def create(self, manifest: Raw) -> bool:
+    async def create(self, manifest: Raw, *, is_dry: bool = False) -> bool:
         """See `ClusterPort`."""
         place = path(manifest["kind"], manifest["metadata"].get("namespace", ""))
+        query = {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if is_dry else {})}
         try:
-            await self._api.call("POST", place, body=manifest, query={"fieldManager": FIELD_MANAGER})
+            await self._api.call("POST", place, body=manifest, query=query)
         except ApiError as error:
             if error.status == 409 and error.reason == "AlreadyExists":
                 return False

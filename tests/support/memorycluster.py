@@ -31,7 +31,7 @@ class Call:
 
     @property
     def is_change(self) -> bool:
-        return self.verb not in {"get", "list", "watch", "events"}
+        return self.verb not in {"get", "list", "watch", "events", "check"}
 
 
 #: Sees each call; True lets it be carried out and then lose its reply, an error refuses it.
@@ -58,9 +58,12 @@ class MemoryCluster:
         self._begin("get", kind, name)
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
-    async def create(self, manifest: Raw) -> bool:
+    async def create(self, manifest: Raw, *, is_dry: bool = False) -> bool:
         place = (manifest["kind"], manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"])
-        is_lost = self._begin("create", place[0], place[2])
+        is_lost = self._begin("check" if is_dry else "create", place[0], place[2])
+        if is_dry:
+            self._end(is_lost)
+            return place not in self.objects
         if place in self.objects:
             return False
         self.put(manifest)

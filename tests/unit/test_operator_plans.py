@@ -61,7 +61,7 @@ def test_the_snapshot_comes_first_then_what_pods_mount_then_the_pods() -> None:
 
 
 def test_the_finalizer_is_there_before_anything_else() -> None:
-    assert actions_of(new())[:2] == ["AddFinalizer", "Create"]
+    assert actions_of(new())[:4] == ["Check", "Check", "AddFinalizer", "Create"]
     assert actions_of(started(finalizers=())) == ["AddFinalizer"]
 
 

@@ -1,7 +1,8 @@
 """Taking a job up: what must be there before, and what is made, in which order. Pure.
 
-The finalizer comes first (it must be there when there is something to remove), then the snapshot, which from then on
-says what the job is, then everything that pods mount, then the pods.
+Whether the API server takes what pods are made from is asked first: a template that it refuses fails the job before
+anything is there. Then the finalizer comes (it must be there when there is something to remove), then the snapshot,
+which from then on says what the job is, then everything that pods mount, then the pods.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def plan(seen: Observed) -> Iterator[Action]:
     job = seen.manifests()
     if job is None:
         return
-    pods = (
+    pods: tuple[tuple[object, Callable[[], dict[str, Any]]], ...] = (
         (seen.children.stateful_set, lambda: coordinator.stateful_set(job)),
         (seen.children.workers, lambda: workers.batch_job(job, replicas=seen.wanted.replicas, is_suspended=False)),
     )
