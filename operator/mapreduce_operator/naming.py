@@ -23,6 +23,8 @@ FINALIZER: Final = "mapreduce.dev/runs"
 JOB_LABEL: Final = "mapreduce.dev/job"
 UID_LABEL: Final = "mapreduce.dev/job-uid"
 COMPONENT_LABEL: Final = "app.kubernetes.io/component"
+#: On the operator's own pod, whatever its release is called.
+OPERATOR_LABELS: Final = {"mapreduce.dev/component": "operator"}
 SPEC_DIGEST: Final = "mapreduce.dev/spec-digest"
 CODE_DIGEST: Final = "mapreduce.dev/code-digest"
 

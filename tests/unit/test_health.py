@@ -13,6 +13,7 @@ from mapreduce.version import __version__
 from mapreduce_cli import health
 from mapreduce_cli.cluster.health import RIGHTS
 from mapreduce_cli.health import MountPoint
+from mapreduce_operator.naming import OPERATOR_LABELS, selector_text
 from tests.support.clustercommands import Person, person
 
 __all__ = ["person"]
@@ -96,6 +97,13 @@ def test_a_cluster_in_which_all_is_well(person: Person) -> None:
     ran = person.mr("doctor", "-n", "team-a")
     assert ran.code == 0, ran.out
     assert {line.split()[0] for line in ran.out.splitlines()} == {"ok"}
+
+
+def test_the_operator_is_looked_for_by_what_its_pod_is_labelled_with(person: Person) -> None:
+    make_well(person)
+    person.mr("doctor", "-n", "team-a")
+    (asked,) = (one for one in person.cluster.asked if one.path == "/apis/apps/v1/deployments")
+    assert asked.query["labelSelector"] == selector_text(OPERATOR_LABELS)
 
 
 def test_the_very_calls_that_commands_make_are_asked_for(person: Person) -> None:

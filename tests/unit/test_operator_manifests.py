@@ -18,7 +18,7 @@ from mapreduce_operator.manifests import (
     storage,
     workers,
 )
-from mapreduce_operator.naming import Names
+from mapreduce_operator.naming import OPERATOR_LABELS, Names
 from mapreduce_operator.settings import Settings
 from tests.support.operatorjobs import CODE, UID, job_spec, manifests
 from tests.support.podsecurity import Raw, containers, unbounded, violations
@@ -335,6 +335,8 @@ def test_a_network_policy_lets_in_the_job_the_operator_and_the_api_server_only()
     assert open_ports == [coordinator.METRICS_PORT]
     from_api_server = {"from": [{"ipBlock": {"cidr": "198.19.0.2/32"}}], "ports": [{"protocol": "TCP", "port": 8080}]}
     assert from_api_server in policy["ingress"]
+    (operators,) = (peer for rule in policy["ingress"] for peer in rule.get("from", ()) if "namespaceSelector" in peer)
+    assert operators["podSelector"] == {"matchLabels": OPERATOR_LABELS}
 
 
 def test_a_network_policy_leaves_the_coordinator_to_its_token_where_the_api_server_is_not_named() -> None:

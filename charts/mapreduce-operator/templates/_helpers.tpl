@@ -34,6 +34,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
+{{/* By this the operator is found, whatever the release is called: by jobs' NetworkPolicies and by `mr`. */}}
+{{- define "mapreduce-operator.findLabels" -}}
+mapreduce.dev/component: operator
+{{- end -}}
+
 {{- define "mapreduce-operator.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "mapreduce-operator.fullname" .) .Values.serviceAccount.name -}}

@@ -13,13 +13,14 @@ from mapreduce_operator.manifests import pods
 from mapreduce_operator.manifests.coordinator import METRICS_PORT, PORT
 from mapreduce_operator.manifests.pods import Job
 from mapreduce_operator.manifests.workers import RUNS_PORT
+from mapreduce_operator.naming import OPERATOR_LABELS
 
 Raw = dict[str, Any]
 
 #: The operator's pods, in whichever namespace they are.
 _OPERATOR: Final = {
     "namespaceSelector": {},
-    "podSelector": {"matchLabels": {"app.kubernetes.io/name": "mapreduce-operator"}},
+    "podSelector": {"matchLabels": OPERATOR_LABELS},
 }
 
 

@@ -13,7 +13,7 @@ from mapreduce_cli.health import Finding
 from mapreduce_cli.jobnames import jobs_of
 
 _CRD: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/mapreducejobs.mapreduce.dev"
-_OPERATOR_LABELS: Final = "app.kubernetes.io/name=mapreduce-operator"
+_OPERATOR_LABELS: Final = "mapreduce.dev/component=operator"
 _DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 _GROUP, _, _VERSION = API_VERSION.partition("/")
 
