@@ -15,6 +15,7 @@ from cluster.controlplane import ControlPlane
 from cluster.errors import ClusterError, CommandFailed
 from mapreduce_cli.cluster import health
 from mapreduce_operator import rbac
+from mapreduce_operator.naming import OPERATOR_LABELS
 from tests.support.operatorrelease import CHART, helm, set_values
 from tools import draw_install
 
@@ -147,7 +148,7 @@ def test_with_named_namespaces_it_may_do_that_there_only_and_see_nodes() -> None
     roles = [one for one in some if one["kind"] == "Role" and one["metadata"]["name"] == "x-mapreduce-operator"]
     assert [one["metadata"]["namespace"] for one in roles] == ["team-a", "team-b"]
     assert all(_flat(one["rules"]) == _listed(*rbac.NAMESPACED) for one in roles)
-    assert _rules(some, "ClusterRole", "x-mapreduce-operator") == _listed(*rbac.CLUSTER)
+    assert _rules(some, "ClusterRole", "x-mapreduce-operator-ns") == _listed(*rbac.CLUSTER)
     without = _rendered({"watchNamespaces": "{team-a}", "rbac.nodes": "false"})
     assert [one for one in without if one["kind"] == "ClusterRoleBinding"] == []
 
@@ -166,6 +167,55 @@ def test_whoever_may_only_view_can_neither_change_a_job_nor_read_a_token() -> No
     given = _rules(_rendered({}), "ClusterRole", "x-mapreduce-operator-view")
     assert {verb for _, _, verb in given} == {"get", "list", "watch"}
     assert {resource for _, resource, _ in given} == {"mapreducejobs", "mapreducejobs/status"}
+
+
+def test_releases_of_one_name_in_two_namespaces_share_no_object_of_the_cluster() -> None:
+    names = [
+        {
+            (one["kind"], one["metadata"]["name"])
+            for one in _rendered({"watchNamespaces": "{team-a}", "crds.install": "false"}, namespace=namespace)
+            if one["kind"] in {"ClusterRole", "ClusterRoleBinding"}
+        }
+        for namespace in ("team-a", "team-b")
+    ]
+    assert [len(found) for found in names] == [4, 4]
+    assert names[0] & names[1] == set()
+
+
+def test_jobs_and_the_command_line_find_the_operator_whatever_its_release_is_called() -> None:
+    deployment = _one(_rendered({"nameOverride": "engine", "fullnameOverride": "our-engine"}), "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert OPERATOR_LABELS.items() <= labels.items()
+    assert OPERATOR_LABELS.items() <= deployment["metadata"]["labels"].items()
+    assert OPERATOR_LABELS.keys().isdisjoint(deployment["spec"]["selector"]["matchLabels"])
+
+
+def test_the_notes_of_an_operator_of_some_namespaces_name_one_of_them() -> None:
+    chosen = set_values({"watchNamespaces": "{team-a,team-b}"})
+    told = helm("install", "x", str(CHART), "--dry-run=client", *chosen).split("NOTES:")[1]
+    assert "kubectl apply -n team-a -f" in told
+    assert "kubectl wait -n team-a " in told
+    assert "mr get wordcount --merge -n team-a" in told
+
+
+@pytest.mark.parametrize("major", MAJORS)
+def test_who_administers_a_namespace_and_nothing_else_can_install_an_operator_for_it(
+    own_plane: ControlPlane, major: int
+) -> None:
+    own_plane.kubectl("apply", "--server-side", "-f", str(draw_install.DEFINITION))
+    name = f"team-{next(_numbers)}"
+    own_plane.kubectl("create", "namespace", name)
+    own_plane.kubectl(
+        "create", "rolebinding", "admin", "--namespace", name, "--clusterrole=cluster-admin", "--user=ann"
+    )
+    chosen = {
+        "watchNamespaces": f"{{{name}}}",
+        "rbac.nodes": "false",
+        "rbac.aggregateToUsers": "false",
+        "crds.install": "false",
+    }
+    words = ("install", "mine", str(CHART), "--namespace", name, "--kube-as-user", "ann", *set_values(chosen))
+    assert "STATUS: deployed" in _helm(own_plane, *words, major=major)
 
 
 def test_no_role_has_a_wildcard() -> None:
@@ -222,9 +272,9 @@ def _is_built(unit: programs.Unit) -> bool:
     return (caching.cache_root() / gobuild.entry_of(unit)).is_dir()
 
 
-def _rendered(values: Mapping[str, str], *, with_tests: bool = False) -> list[Object]:
+def _rendered(values: Mapping[str, str], *, with_tests: bool = False, namespace: str = "ns") -> list[Object]:
     skipping = [] if with_tests else ["--skip-tests"]
-    text = helm("template", "x", str(CHART), "--namespace", "ns", *skipping, *set_values(dict(values)))
+    text = helm("template", "x", str(CHART), "--namespace", namespace, *skipping, *set_values(dict(values)))
     return [one for one in yaml.safe_load_all(text) if one]
 
 

@@ -17,9 +17,26 @@
 {{- end -}}
 {{- end -}}
 
+{{/*
+The name of what belongs to no namespace. An operator of some namespaces may have a namesake in another one; of those
+that look after all namespaces there is one.
+*/}}
+{{- define "mapreduce-operator.clusterName" -}}
+{{- if .Values.watchNamespaces -}}
+{{- printf "%s-%s" (include "mapreduce-operator.fullname" .) .Release.Namespace -}}
+{{- else -}}
+{{- include "mapreduce-operator.fullname" . -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "mapreduce-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "mapreduce-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* By this the operator is found, whatever the release is called: by jobs' NetworkPolicies and by `mr`. */}}
+{{- define "mapreduce-operator.findLabels" -}}
+mapreduce.dev/component: operator
 {{- end -}}
 
 {{- define "mapreduce-operator.labels" -}}
@@ -32,11 +49,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
-{{- end -}}
-
-{{/* By this the operator is found, whatever the release is called: by jobs' NetworkPolicies and by `mr`. */}}
-{{- define "mapreduce-operator.findLabels" -}}
-mapreduce.dev/component: operator
 {{- end -}}
 
 {{- define "mapreduce-operator.serviceAccountName" -}}

@@ -33,7 +33,7 @@ DEADLINE_S: Final = 3_600
 _POLL_S: Final = 0.5
 _USER, _GROUP = 10_001, 10_000
 _STATE_MOUNT: Final = "/mr/state"
-_OPERATOR: Final = "app.kubernetes.io/name=mapreduce-operator"
+_OPERATOR: Final = "mapreduce.dev/component=operator"
 #: Reasons of a waiting container that do not get better by waiting.
 _HOPELESS: Final = {
     "ErrImagePull",
