@@ -123,7 +123,9 @@ def test_values_that_are_no_numbers_cannot_be_ranked(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_success_holds_no_result(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no finished result"):
+    with pytest.raises(UsageError, match=r"there is no such folder; name the one"):
+        reading.open_results(tmp_path / "none")
+    with pytest.raises(UsageError, match=r"no finished result .* `mr why /"):
         reading.open_results(tmp_path)
 
 

@@ -52,7 +52,9 @@ def read_success(path: Path) -> Success | None:
 
 def no_result(folder: Path) -> UsageError:
     """What to raise where a result was asked for and there is none."""
+    problem = f"{folder} holds no finished result"
+    if not folder.is_dir():
+        return UsageError(f"{problem}: there is no such folder; name the one that was given as -o")
     return UsageError(
-        f"{folder} holds no finished result (no {SUCCESS_NAME} that can be read); `mr why {typed_folder(folder)}` says "
-        f"how far it is"
+        f"{problem} (no {SUCCESS_NAME} that can be read); `mr why {typed_folder(folder)}` says how far it is"
     )

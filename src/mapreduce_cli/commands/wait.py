@@ -56,7 +56,7 @@ def wait_for_resolved(named: Named, timeout: int | None) -> int:
 def _wait_for_folder(folder: Path, timeout: int | None) -> int:
     """By the folder alone: its result, or its owner record, which names the coordinator that writes there."""
     from mapreduce.local.claiming import look_into
-    from mapreduce.local.paths import OutputPaths
+    from mapreduce.local.paths import OutputPaths, typed_folder
     from mapreduce.protocol.endpoint import ENDPOINT_FILE
     from mapreduce_cli.waiting import wait_for_job
 
@@ -65,9 +65,10 @@ def _wait_for_folder(folder: Path, timeout: int | None) -> int:
     if view.is_complete:
         return 0
     if view.owner is None:
-        raise UsageError(f"{folder} holds no job of ours, or none yet")
+        raise UsageError(f"{folder} holds no job of ours, or none yet; name the folder that was given as -o")
     if view.owner.end:
-        click.echo(f"mr: job '{view.owner.job_name}' has ended: {view.owner.end}", err=True)
+        ended = f"job '{view.owner.job_name}' has ended: {view.owner.end}"
+        click.echo(f"mr: {ended}; `mr why {typed_folder(folder)}` says more", err=True)
         return 0 if view.owner.end == "Complete" else 1
     state = Path(view.owner.state_folder) if view.owner.state_folder else paths.state
     if state == paths.state and not (state / ENDPOINT_FILE).exists():
