@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -91,6 +92,22 @@ def test_after_rot_an_output_that_does_not_verify_is_not_trusted(half_done: Simu
     found = opened(half_done, rotten(half_done))
     assert [done.id.index for done in rebuilt(found).maps] == [1, 2, 3]
     assert rebuilt(found).reduces == ()
+
+
+@pytest.mark.parametrize(("suffix", "call"), [(".run", "open"), (".out", "read_bytes")])
+def test_after_rot_an_output_that_cannot_be_read_now_ends_the_start_and_is_not_given_up(
+    half_done: Simulation, monkeypatch: pytest.MonkeyPatch, suffix: str, call: str
+) -> None:
+    original = getattr(Path, call)
+
+    def fail(path: Path, *rest: Any, **named: Any) -> Any:
+        if path.suffix == suffix:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+        return original(path, *rest, **named)
+
+    monkeypatch.setattr(Path, call, fail)
+    with pytest.raises(StorageFailed, match="start the coordinator again"):
+        opened(half_done, rotten(half_done))
 
 
 def test_after_rot_an_output_that_was_published_already_verifies_under_its_final_name(half_done: Simulation) -> None:

@@ -13,7 +13,7 @@ from mapreduce.dataplane.groups import make_groups
 from mapreduce.dataplane.runs import RunHeader
 from mapreduce.dataplane.runwriter import RunWriter
 from mapreduce.dataplane.values import Codec
-from mapreduce.protocol.messages import AttemptId, RunRef
+from mapreduce.protocol.messages import NOBODY_SERVES, AttemptId, RunRef
 from mapreduce_worker.agent.fetch import FetchFailed, Target, fetch_runs
 from mapreduce_worker.agent.jobs import RunsLost
 from mapreduce_worker.executor.messages import Source
@@ -47,12 +47,12 @@ def refuse_connections(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(http.client.HTTPConnection, "connect", fail)
 
 
-def fetch(tmp_path: Path, *, has_replica: bool = True) -> tuple[Source, ...]:
+def fetch(tmp_path: Path, *, has_replica: bool = True, url: str = "http://other/run") -> tuple[Source, ...]:
     made = tmp_path / "made"
     with RunWriter(made, RunHeader(1, 1, 0, 1), 8, Codec()) as writer:
         writer.write(0, make_groups(["a"], [[1]]))
         facts = writer.close()
-    run = RunRef(map=MAP, digest=facts.digest, bytes=facts.size, url="http://gone/run", has_replica=has_replica)
+    run = RunRef(map=MAP, digest=facts.digest, bytes=facts.size, url=url, has_replica=has_replica)
     content = made.read_bytes()
     into, own = tmp_path / "into", tmp_path / "own"
     return fetch_runs([run], 0, into=into, own=own, token="", replicas=lambda: Kept(content))
@@ -61,6 +61,17 @@ def fetch(tmp_path: Path, *, has_replica: bool = True) -> tuple[Source, ...]:
 def test_a_run_whose_worker_does_not_answer_is_read_from_its_replica(tmp_path: Path) -> None:
     [source] = fetch(tmp_path)
     assert Path(source.path).read_bytes() == (tmp_path / "made").read_bytes()
+
+
+@pytest.mark.parametrize(("url", "is_own_read"), [("http://self/run", True), (f"{NOBODY_SERVES}/run", False)])
+def test_a_run_of_this_worker_is_read_where_it_is_unless_only_the_replica_counts(
+    tmp_path: Path, url: str, is_own_read: bool
+) -> None:
+    own = tmp_path / "own" / f"{MAP.stem}.run"
+    own.parent.mkdir()
+    own.write_bytes(b"rotten")
+    [source] = fetch(tmp_path, url=url)
+    assert (source.path == str(own)) == is_own_read
 
 
 def test_a_run_that_nobody_has_is_lost(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ class Service(Shell):
         sessions = self.machine.sessions
         if attempt in sessions.refuted and sessions.has_replica(job, attempt.index):
             holder = None  # a reader could not read it there, and the replica was found whole
-        base = holder.serve_url if holder is not None else "http://127.0.0.1:9/gone"
+        base = holder.serve_url if holder is not None else m.NOBODY_SERVES
         return f"{base}/runs/{attempt.job}/{attempt.stem}.run"
 
     def split(self, job: int, index: int) -> m.Split:

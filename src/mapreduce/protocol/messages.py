@@ -182,6 +182,10 @@ class HeartbeatReply(Message, frozen=True):
     """Take nothing more."""
 
 
+#: Peer: how the URL of a run begins that nobody serves; only its replica is to be read. Nothing listens there.
+NOBODY_SERVES: Final = "http://127.0.0.1:9/gone"
+
+
 class RunRef(Message, frozen=True):
     """One committed map output that a reducer has to read."""
 

@@ -249,7 +249,7 @@ def _fail(state: State, record: r.AttemptFailed) -> None:
         table.suspect[index] = 1
     # A map that was committed has to come out as it was: with less memory it would spill elsewhere and its run have
     # other blocks, hence another digest (`runs`). So it is tried again with the budget that it was committed with.
-    if kind == "memory" and not table.was_committed(index):
+    if kind == "memory" and not (table.kind == "map" and table.was_committed(index)):
         table.budget_shift[index] = min(table.budget_shift[index] + 1, 8)
     job.failures.append(FailureNote(record.id, record.failure, record.worker, record.at))
     del job.failures[:-MAX_FAILURE_SAMPLES]

@@ -87,5 +87,5 @@ def backup_cap(slots: int) -> int:
 
 
 def budget_bytes(spec_bytes: int, shift: int) -> int:
-    """The memory budget of an attempt: halved for each time the task ran out of memory before its first commit."""
+    """The memory budget of an attempt: halved for each attempt that ran out of memory; see `evolve`."""
     return max(MIN_BUDGET_BYTES, spec_bytes >> shift)

@@ -45,7 +45,7 @@ _COLUMNS: tuple[tuple[str, str], ...] = (
     ("attempt", "H"),  # the highest attempt number given out
     ("charged", "B"),  # failed attempts that count against maxAttempts
     ("lost", "H"),  # attempts lost with their worker, and losses of a committed output
-    ("budget_shift", "B"),  # how often the memory budget was halved, before the first commit
+    ("budget_shift", "B"),  # how often the memory budget was halved
     ("suspect", "B"),  # 1: the last attempt died without a word, so the next one is traced
     ("out_attempt", "H"),
     ("out_epoch", "I"),

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from mapreduce.dataplane import runs as layout
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import Refusal, WorkerClient
-from mapreduce.protocol.messages import AttemptId, LostRun, RunRef
+from mapreduce.protocol.messages import NOBODY_SERVES, AttemptId, LostRun, RunRef
 from mapreduce_worker.agent.jobs import RunsLost
 from mapreduce_worker.executor.messages import Source
 
@@ -66,7 +66,7 @@ def fetch_runs(
     waiting: list[RunRef] = []
     for run in runs:
         path = own / f"{run.map.stem}.run"
-        if path.is_file():
+        if path.is_file() and not run.url.startswith(NOBODY_SERVES):
             sources[run.map] = Source(map=run.map, path=str(path), digest=run.digest)
         else:
             waiting.append(run)
