@@ -21,6 +21,8 @@ RESULT_FIELDS: Final = ("mapper", "reducer", "combiner", "reducers", "args", "sp
 RESULT_OUTPUT_FIELDS: Final = ("format", "nameTemplate")
 RESULT_INPUT_FIELDS: Final = ("uri", "format", "encoding")
 
+#: How `mr run` does a job in its own process, without a coordinator and its log.
+Mode = Literal["", "inline", "sequential"]
 End = Literal["", "Complete", "Failed", "Cancelled"]
 
 #: Path, bytes, modification time in ns: one input file as it was listed.
@@ -50,6 +52,8 @@ class OwnerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The job's id in that store, when it was submitted there."""
     end: End = ""
     """How the job ended; empty while it has not, also when its process was killed."""
+    mode: Mode = ""
+    """Empty when a coordinator runs or ran it."""
 
 
 def make_owner_record(

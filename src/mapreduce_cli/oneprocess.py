@@ -50,6 +50,7 @@ def run_in_this_process(preparation: Preparation, *, is_sequential: bool, restar
             owner = make_owner_record(
                 job.name, job.spec, code=job.code_files, code_digest=job.bundle.sha256, inputs=inputs
             )
+            owner = msgspec.structs.replace(owner, mode="sequential" if is_sequential else "inline")
             _, notice = claim.settle(
                 owner,
                 inputs,

@@ -58,17 +58,13 @@ def of_coordinator(named: OfCoordinator) -> Answer:
 
 def of_folder(folder: Path) -> Answer:
     """By the coordinator that serves the folder's job now, or else by the log that it left."""
-    from mapreduce.local.claiming import look_into
-    from mapreduce.local.paths import OutputPaths, typed_folder
+    from mapreduce.local.paths import typed_folder
     from mapreduce.protocol.endpoint import ENDPOINT_FILE
+    from mapreduce_cli.commands.logs import state_of
     from mapreduce_cli.connect import Found
 
-    paths = OutputPaths(folder.absolute())
-    view = look_into(paths)
-    if view.owner is None:
-        raise UsageError(f"{folder} holds no job of ours, or none yet; name the folder that was given as -o")
-    state = Path(view.owner.state_folder) if view.owner.state_folder else paths.state
-    number, logs = view.owner.job or 1, f"mr logs {typed_folder(folder)}"
+    state, number = state_of(folder)
+    logs = f"mr logs {typed_folder(folder)}"
     if (state / ENDPOINT_FILE).exists():
         try:
             return _worded(_of_client(Found(folder=state).client(), number, logs=logs))

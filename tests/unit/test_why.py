@@ -107,6 +107,18 @@ def test_a_run_that_failed_is_explained_by_its_log_alone_in_the_words_that_were_
             assert line in out, "a failure explains itself alike wherever it is shown"
 
 
+@pytest.mark.parametrize("mode", ["--inline", "--sequential"])
+def test_a_run_in_one_process_is_said_to_keep_no_log_by_whoever_is_asked_for_it(person: Person, mode: str) -> None:
+    Path("job.py").write_text("def mapper(line):\n    yield line, 1\n")
+    Path("in.txt").write_text("1\nx\n")
+    assert person.mr("run", "job.py", "in.txt", "-o", "out", mode).code == 0
+    for command in ("why", "logs", "report", "trace"):
+        asked = person.mr(command, "out/")
+        assert (asked.code, f"of a run with {mode}, which keeps no log" in asked.err) == (2, True), asked
+    assert person.mr("run", "job.py", "in.txt", "-o", "out", "--overwrite", "--no-page").code == 0
+    assert person.mr("why", "out/").code == 0
+
+
 def test_a_folder_of_nobody_is_refused(person: Person) -> None:
     Path("other").mkdir()
     ran = person.mr("why", "other/")

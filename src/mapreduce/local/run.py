@@ -147,7 +147,7 @@ class _LocalRun:
         )
         if notice:
             self.watcher.notice(notice)
-        return job, resumed or owner
+        return job, msgspec.structs.replace(resumed or owner, mode="")
 
     def _host(self, claim: OutputClaim, job: PreparedJob, owner: OwnerRecord) -> JobStatus:
         """Run the job to its end and record that."""

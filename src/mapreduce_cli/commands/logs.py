@@ -82,14 +82,18 @@ def command(
 
 
 def state_of(folder: Path) -> tuple[Path, int]:
-    """State folder and job id behind an output folder."""
+    """State folder and job id behind an output folder. Raises UsageError when there is none, or none with a log."""
     from mapreduce.local.claiming import look_into
     from mapreduce.local.paths import OutputPaths
 
     paths = OutputPaths(folder.absolute())
     owner = look_into(paths).owner
     if owner is None:
-        raise UsageError(f"{folder} holds no job of ours; name the folder that was given as -o")
+        raise UsageError(f"{folder} holds no job of ours, or none yet; name the folder that was given as -o")
+    if owner.mode:
+        raise UsageError(
+            f"{folder} is the output of a run with --{owner.mode}, which keeps no log; run it without --{owner.mode}"
+        )
     state = Path(owner.state_folder) if owner.state_folder else paths.state
     return state, owner.job or 1
 
