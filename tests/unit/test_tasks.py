@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mapreduce.api import Context
+from mapreduce.dataplane.collecting import COMBINE_LENGTH
 from mapreduce.dataplane.combining import COMBINER_MARK
 from mapreduce.dataplane.tracing import TRACE_BYTES, RecordTrace, read_trace
 from mapreduce.errors import CorruptRun, TaskFailed
@@ -64,6 +65,19 @@ def test_a_combiner_that_combines_nothing_does_not_become_quadratic(tmp_path: Pa
     tasks = Tasks(tmp_path, make_job(words, reducer=total, combiner=keep))
     assert tasks.run([BLOCKS]) == oracle(PAIRS, ORACLES["sum"], 3)
     assert calls < 1_000
+
+
+def test_a_combiner_that_drops_all_values_of_a_key_is_not_called_without_any(tmp_path: Path) -> None:
+    def drop_common(key: str, values: Iterable[int]) -> list[tuple[str, int]]:
+        most = max(values)
+        return [] if key == "common" else [(key, most)]
+
+    def largest(key: str, values: Iterable[int]) -> list[tuple[str, int]]:
+        return [(key, max(values))]
+
+    block = ["common"] * COMBINE_LENGTH + ["w1"] * 5
+    tasks = Tasks(tmp_path, make_job(words, reducer=largest, combiner=drop_common), partitions=1)
+    assert tasks.run([[block]]) == [b'["w1", 1]\n']
 
 
 def test_more_runs_than_may_be_open_are_merged_in_passes(tmp_path: Path) -> None:

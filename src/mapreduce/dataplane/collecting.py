@@ -119,8 +119,8 @@ class CombineGrouper(CollectGrouper):
         lists: list[list[Any]] = []
         for key in keys:
             value = grouped[key]
-            combined = combine(key, list(value)) if type(value) is Many else [value]
-            if combined:
+            combined = [value] if type(value) is not Many else combine(key, list(value)) if value else []
+            if combined:  # a combiner may drop all values of a key, now or earlier
                 kept.append(key)
                 lists.append(combined)
         return make_groups(kept, lists)
