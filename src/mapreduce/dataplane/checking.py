@@ -1,12 +1,14 @@
-"""What careful mode does with each pair that a mapper yields: its shape, its types and its size are checked, at once.
+"""The shape of what the user's functions return, and what careful mode checks of each pair: shape, types and size.
 
-Slow, and used only when the fast loops met something that they cannot do right: then the check names the record.
+The pairs' checks are slow. They see the first records of a task, and all when the fast loops met something that they
+cannot do right: then the check names the record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from mapreduce.dataplane.blame import Misuse, shown
 from mapreduce.dataplane.footprint import footprint
@@ -15,34 +17,56 @@ from mapreduce.dataplane.runs import MAX_MEMBER_BYTES
 from mapreduce.dataplane.unstorable import UnstorableValue
 from mapreduce.dataplane.values import Codec
 
-PAIRS = "an iterable of (key, value) pairs"
+_PAIRS: Final = "an iterable of (key, value) pairs"
+_KEYS: Final = "an iterable of keys (the reducer is count)"
+
+_SET_ADVICE: Final = " A set has another order in each process: return sorted(...)."
+_ADVICE: Final[dict[type, str]] = {
+    dict: " Of a dict return .items().",
+    set: _SET_ADVICE,
+    frozenset: _SET_ADVICE,
+}
+_KEYS_ADVICE: Final[dict[type, str]] = {
+    dict: " Of a dict return list(...).",
+    tuple: " If the tuple is one key, return it in a list; if it holds several, return them as a list.",
+}
+_TEXTS: Final = (str, bytes, bytearray)
 
 
-def checked_results(results: Iterable[Any], reducer: str | None, codec: Codec) -> Iterator[Iterator[Any]]:
-    """The results of a mapper, each as an iterator that checks and normalises what it passes on.
+def members_of(result: Any, *, is_count: bool = False) -> Iterable[Any]:
+    """What one call of a user's function returned, as the pairs (`is_count`: keys) that it stands for.
 
-    Raises `Misuse` and `UnstorableValue`.
+    Raises `Misuse` for what could be iterated, but means something else: a string, a dict, a set.
     """
-    for result in results:
-        if result is not None:
-            yield _checked_keys(result) if reducer == "count" else _checked_pairs(result, reducer, codec)
+    if not result:
+        return ()
+    advice = {**_ADVICE, **_KEYS_ADVICE} if is_count else _ADVICE
+    for kind in type(result).__mro__:
+        if kind in advice or kind in _TEXTS:
+            raise Misuse(f"must return {_KEYS if is_count else _PAIRS}, not {shown(result)}.{advice.get(kind, '')}")
+    if not hasattr(result, "__iter__"):
+        raise Misuse(f"must return {_KEYS if is_count else _PAIRS}, not {shown(result)}.")
+    members: Iterable[Any] = result
+    return members
 
 
-def _checked_keys(result: Any) -> Iterator[Any]:
-    for key in _members(result, "an iterable of keys (the reducer is count)"):
-        yield _checked_key(key)
+def as_pair(pair: Any) -> tuple[Any, Any]:
+    """Key and value. Raises `Misuse`."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise Misuse(f"must yield (key, value) pairs, not {shown(pair)}.")
+    key, value = pair
+    return key, value
 
 
-def _checked_pairs(result: Any, reducer: str | None, codec: Codec) -> Iterator[tuple[Any, Any]]:
-    for pair in _members(result, PAIRS):
-        yield checked_pair(pair, reducer, codec)
+def check_of(reducer: str | None, codec: Codec) -> Callable[[Any], Any]:
+    """What checks and normalises one pair for a reducer (for ``count``: one key)."""
+    return _checked_key if reducer == "count" else functools.partial(checked_pair, reducer=reducer, codec=codec)
 
 
 def checked_pair(pair: Any, reducer: str | None, codec: Codec) -> tuple[Any, Any]:
     """The normalised pair. Raises `Misuse` and `UnstorableValue`."""
-    if type(pair) not in (tuple, list) or len(pair) != 2:
-        raise Misuse(f"must yield (key, value) pairs, not {shown(pair)}.")
-    key, value = _checked_key(pair[0]), pair[1]
+    key, value = as_pair(pair)
+    key = _checked_key(key)
     if reducer in ("sum", "mean") and type(value) not in NUMBERS:
         raise Misuse(f"yielded the value {shown(value)} for key {shown(key)}, but the reducer {reducer} needs numbers.")
     if reducer in ("min", "max"):
@@ -57,9 +81,3 @@ def _checked_key(key: Any) -> Any:
     if footprint([key]) > MAX_MEMBER_BYTES:
         raise UnstorableValue("key", key, f"it is larger than {MAX_MEMBER_BYTES >> 20} MiB")
     return intern_nans(key)
-
-
-def _members(result: Any, expected: str) -> Iterator[Any]:
-    if isinstance(result, (str, bytes)) or not hasattr(result, "__iter__"):
-        raise Misuse(f"must return {expected}, not {shown(result)}.")
-    return iter(result)

@@ -6,12 +6,13 @@ Retries, leases and the fate of the file afterwards are others' business; so is 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
 
-from mapreduce.dataplane.blame import failure_of, is_users
+from mapreduce.dataplane.blame import Misuse, failure_of, is_users
 from mapreduce.dataplane.combining import Combiner
 from mapreduce.dataplane.grouping import GroupingPlan, Mode, Regroup
 from mapreduce.dataplane.mapping import MapDriver, split_pairs
@@ -116,27 +117,18 @@ class _Attempt:
 
     def _write_output(self, driver: MapDriver) -> TaskOutput:
         with OutputWriter(self._work.target, self._work.output_format) as writer:
-            gathered: list[Any] = []
-
-            def flush() -> None:
-                if not gathered:
-                    return
-                with self._clock.step("write"):
-                    writer.write_batch(*split_pairs(gathered))
-                gathered.clear()
 
             def consume(results: Iterable[Any]) -> None:
-                for pairs in results:
-                    gathered.extend(pairs or ())
-                    if len(gathered) >= _FLUSH_PAIRS:
-                        flush()
+                pairs = itertools.chain.from_iterable(filter(None, results))
+                while batch := list(itertools.islice(pairs, _FLUSH_PAIRS)):
+                    with self._clock.step("write"):
+                        writer.write_batch(*split_pairs(batch))
 
-            driver.run(consume, flush)
-            flush()
+            driver.run(consume, lambda: 0)
             with self._clock.step("write"):
                 return writer.close()
 
 
 def _may_be_ours(error: BaseException) -> bool:
     """Whether a fast loop may have failed where a slower mode does not, or can say more."""
-    return isinstance(error, UnstorableValue) or not (isinstance(error, MemoryError) or is_users(error))
+    return isinstance(error, UnstorableValue) or not (isinstance(error, MemoryError | Misuse) or is_users(error))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
 
 from mapreduce.dataplane.blame import Misuse, failure_of, shown
+from mapreduce.dataplane.checking import members_of
 from mapreduce.dataplane.groups import Groups, GroupSource
 from mapreduce.dataplane.mapping import split_pairs
 from mapreduce.dataplane.merging import each_key, fan_in
@@ -132,14 +134,16 @@ class _Attempt:
         pairs: list[Any] = []
         for key, values in each_key(batches):
             self._key = [key]
-            pairs.extend(call(key, values) or ())
-            if len(pairs) >= _FLUSH_PAIRS:
+            results = iter(members_of(call(key, values)))
+            pairs.extend(itertools.islice(results, _FLUSH_PAIRS - len(pairs)))
+            while len(pairs) == _FLUSH_PAIRS:  # there may be more than memory holds
                 self._flush(writer, pairs)
+                pairs.extend(itertools.islice(results, _FLUSH_PAIRS))
         self._flush(writer, pairs)
 
     def _flush(self, writer: OutputWriter, pairs: list[Any]) -> None:
         for pair in pairs:
-            if type(pair) not in (tuple, list) or len(pair) != 2:
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise Misuse(f"must return or yield (key, value) pairs, not {shown(pair)}.")
         self._write(writer, *split_pairs(pairs))
         pairs.clear()

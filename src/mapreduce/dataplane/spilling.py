@@ -32,14 +32,22 @@ class SpillingGrouper:
         self._fold, self._combiner, self._clock = fold, combiner, clock
         self._grouper = kernel.make_grouper(plan)
         self._spills: list[OpenSource] = []
+        self._used_bytes = 0
         self.add: Callable[[Iterable[Any]], None] = self._grouper.add
         """Takes the results of the mapper."""
 
-    def look(self) -> None:
-        """Spills if the budget is used up; called at borders that are a function of the input."""
-        if self._grouper.bytes_used() > self._plan.budget_bytes:
+    def look(self) -> int:
+        """Spills if the budget is used up; called at borders that are a function of the input.
+
+        By how many bytes the memory had grown since the last look.
+        """
+        used_bytes = self._grouper.bytes_used()
+        grown_bytes, self._used_bytes = used_bytes - self._used_bytes, used_bytes
+        if used_bytes > self._plan.budget_bytes:
             with self._clock.step("spill"):
                 self._spill()
+            self._used_bytes = 0
+        return grown_bytes
 
     def write(self, writer: RunWriter) -> None:
         """Writes all that was added, merged with what was spilled before."""
