@@ -1,8 +1,9 @@
 """The oracle: the same job done the plainest possible way, in one process and in memory, to compare the engine with.
 
 Deliberately separate from the engine. It shares with it the job's types, the plan of splits (which names the parts of a
-map-only job), and what defines equality, order, partitions, storable values and output lines; reading, mapping,
-grouping, named reducers and writing are its own. Combiners are ignored: they must not change a result.
+map-only job), and what defines equality, order, partitions, what functions may return, storable values and output
+lines; reading, mapping, grouping, named reducers and writing are its own. Combiners are ignored: they must not change
+a result.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mapreduce.api import Context
 from mapreduce.coordinator.statefiles import replace_file
-from mapreduce.dataplane import keys, outputs, partitioning, values
+from mapreduce.dataplane import checking, keys, outputs, partitioning, values
+from mapreduce.dataplane.blame import Misuse, failure_of, shown
 from mapreduce.dataplane.inputs import list_input
 from mapreduce.dataplane.splits import plan_inputs
 from mapreduce.inlineinputs import with_files
@@ -77,16 +79,20 @@ def _map(spec: JobSpec, job: UserJob, index: int, split: Split, counters: dict[s
     context.counters = counters
     mapper = partial(job.mapper, ctx=context) if job.mapper_wants_ctx else job.mapper
     records = _records_of(split, spec.inputs[split.input], context)
-    for emitted in _call_mapper(job, mapper, records):
-        yield (emitted, 1) if job.named_reducer == "count" else tuple(emitted)
+    try:
+        for emitted in _call_mapper(job, mapper, records):
+            yield (emitted, 1) if job.named_reducer == "count" else checking.as_pair(emitted)
+    except Misuse as error:
+        raise failure_of(error, "the mapper", context.input_file) from error
 
 
 def _call_mapper(job: UserJob, mapper: Callable[..., Any], records: Iterator[_Record]) -> Iterator[Any]:
+    members_of = partial(checking.members_of, is_count=job.named_reducer == "count")
     if job.mapper_per == "split":
-        yield from mapper((key, value) if job.mapper_arity == 2 else value for _, key, value in records) or ()
+        yield from members_of(mapper((key, value) if job.mapper_arity == 2 else value for _, key, value in records))
         return
     for _, key, value in records:
-        yield from (mapper(key, value) if job.mapper_arity == 2 else mapper(value)) or ()
+        yield from members_of(mapper(key, value) if job.mapper_arity == 2 else mapper(value))
 
 
 def _records_of(split: Split, source: Input, context: Context) -> Iterator[_Record]:
@@ -194,8 +200,10 @@ def _reduce(
             yield key, _fold(job.named_reducer or "", members)
         else:
             reducer = partial(job.reducer, ctx=context) if job.reducer_wants_ctx else job.reducer
-            for pair in reducer(key, iter(members)) or ():
-                yield tuple(pair)
+            try:
+                yield from map(checking.as_pair, checking.members_of(reducer(key, iter(members))))
+            except Misuse as error:
+                raise failure_of(error, "the reducer", f"partition {index}, key {shown(key)}") from error
 
 
 def _fold(name: str, members: list[Any]) -> Any:

@@ -15,7 +15,7 @@ from xxhash import xxh3_64_intdigest
 
 from mapreduce.api import Context
 from mapreduce.dataplane.blame import Misuse, failure_of, shown, user_traceback
-from mapreduce.dataplane.checking import checked_pair
+from mapreduce.dataplane.checking import checked_pair, members_of
 from mapreduce.dataplane.inputs import list_input
 from mapreduce.dataplane.keys import canonical_bytes, check_key, intern_nans
 from mapreduce.dataplane.readers import ReadLimits, read_split
@@ -119,7 +119,7 @@ class MapperProbe:
             self._stop(f"the mapper returned {shown(result)}, not pairs", where(), fix=_PAIRS)
         name = self._job.named_reducer
         pairs, fragile = [], []
-        for item in result:
+        for item in members_of(result, is_count=name == "count"):
             if name == "count":
                 check_key(item)
                 pairs.append((intern_nans(item), 1))
