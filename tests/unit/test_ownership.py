@@ -126,6 +126,12 @@ def test_what_cannot_resume_is_refused_an_unfinished_run_of_the_same_job_unless_
     assert claim(view(record()), may_resume=False, restart=True) == StartFresh()
 
 
+@pytest.mark.parametrize("may_resume", [False, True])
+def test_a_killed_run_in_one_process_has_no_work_to_lose(may_resume: bool) -> None:
+    found = view(record(code="another", mode="inline"), "_mapreduce")
+    assert claim(found, may_resume=may_resume) == StartFresh()
+
+
 def test_workers_leases_attempts_and_budgets_do_not_make_another_job() -> None:
     other = msgspec.structs.replace(
         SPEC,

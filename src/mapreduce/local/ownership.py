@@ -109,7 +109,8 @@ def decide_claim(
             f"job {owner.job_name!r} of the coordinator at {owner.state_folder} is writing to it.",
             "Wait for that job or cancel it, or choose another folder.",
         )
-    if not view.is_complete and not owner.end and not restart:
+    has_work = not view.is_complete and not owner.end and not owner.mode  # in one process nothing is committed
+    if has_work and not restart:
         if not may_resume:
             raise OutputRefused(
                 view.path,
