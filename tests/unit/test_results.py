@@ -13,6 +13,7 @@ from mapreduce.dataplane.outputs import OutputWriter
 from mapreduce.errors import UsageError
 from mapreduce.local import results as reading
 from mapreduce.model import OutputFormat
+from mapreduce.scheduling.tasks import KEY_TYPES
 
 
 def finished(
@@ -58,8 +59,9 @@ def ranked(results: reading.Results, count: int) -> list[bytes]:
         [2.5, -0.5, float("inf"), 1e300],
         [(1, "b"), (1, "a"), (0,), (1,)],
         [True, False],
+        [None, None],
     ],
-    ids=["str", "bytes", "int", "float", "tuple", "bool"],
+    ids=["str", "bytes", "int", "float", "tuple", "bool", "none"],
 )
 @pytest.mark.parametrize("format_", ["text", "jsonl"])
 def test_parts_merge_into_one_stream_in_the_order_of_keys(
@@ -73,6 +75,7 @@ def test_parts_merge_into_one_stream_in_the_order_of_keys(
             writer.write(key, 1)
         writer.close()
     assert merged(results) == whole.read_bytes()
+    assert {part.key_type for part in results.success.parts.values()} <= {*KEY_TYPES[1:]} - {"mixed"}
 
 
 def test_more_parts_than_open_files_merge_in_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling import events, records
+from mapreduce.scheduling.tasks import Output, TaskTable
 from tests.support.machines import LEASE_S, Bench, make_spec, output_of
 
 
@@ -357,3 +358,11 @@ def test_after_rot_only_what_verified_stays_and_numbers_go_on(bench: Bench) -> N
     bench.commit("a", again)
     assert bench.lease_one("a").attempt == 2, "the number of a void attempt is not used again"
     bench.restart()
+
+
+@pytest.mark.parametrize(("told", "kept"), [("none", "none"), ("None", "none"), ("str", "str"), ("Money", "mixed")])
+def test_the_type_of_an_outputs_keys_is_kept_also_by_the_name_that_older_logs_have(told: str, kept: str) -> None:
+    attempt = m.AttemptId(job=1, kind="reduce", index=0, attempt=1, epoch=1)
+    table = TaskTable(1, "reduce", 1)
+    table.store_output(0, Output(attempt, True, 1, 1, 1, told, True), 0)
+    assert table.output(0).key_type == kept

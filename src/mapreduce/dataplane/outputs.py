@@ -115,4 +115,4 @@ def _key_type(types: set[type]) -> str:
     if len(types) != 1:
         return "mixed"
     (only,) = types
-    return "None" if only is type(None) else only.__name__
+    return "none" if only is type(None) else only.__name__

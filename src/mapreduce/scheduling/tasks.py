@@ -15,6 +15,8 @@ from mapreduce.protocol.messages import AttemptId, TaskKind
 from mapreduce.scheduling.transitions import TaskState
 
 KEY_TYPES = ("", "none", "bool", "int", "float", "str", "bytes", "tuple", "mixed")
+_KEY_TYPE_CODES = {name: code for code, name in enumerate(KEY_TYPES)} | {"None": KEY_TYPES.index("none")}
+"""With the name that workers and logs had for "none" up to release 0.1."""
 _HAS_FILE, _IS_SORTED, _IS_COUNTED = 1, 2, 4
 
 
@@ -188,9 +190,7 @@ class TaskTable:
         self.out_flags[index] = (
             _IS_COUNTED | (_HAS_FILE if output.has_file else 0) | (_IS_SORTED if output.is_sorted else 0)
         )
-        self.out_key_type[index] = (
-            KEY_TYPES.index(output.key_type) if output.key_type in KEY_TYPES else len(KEY_TYPES) - 1
-        )
+        self.out_key_type[index] = _KEY_TYPE_CODES.get(output.key_type, len(KEY_TYPES) - 1)
         return is_first
 
     def output(self, index: int) -> Output:
