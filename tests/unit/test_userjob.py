@@ -109,6 +109,32 @@ def test_the_context_is_also_known_by_its_annotation(tmp_path: Path, prelude: st
     assert list(job.mapper("x", ctx=Context(job_name="me"))) == [("me", "x")]
 
 
+@pytest.mark.parametrize("imported", ["from mapreduce import Context as C", "from mapreduce import api as C"])
+def test_an_annotation_that_is_text_is_looked_up_where_the_function_is(tmp_path: Path, imported: str) -> None:
+    name = "C" if "Context" in imported else "C.Context"
+    source = f"from __future__ import annotations\n{imported}\ndef mapper(line, c: {name}): yield c.job_name, line\n"
+    assert user_job(tmp_path, source).mapper_wants_ctx
+
+
+def test_another_class_of_the_name_is_no_context(tmp_path: Path) -> None:
+    source = (
+        "from __future__ import annotations\nclass Context: ...\ndef mapper(offset, line: Context): yield line, 1\n"
+    )
+    job = user_job(tmp_path, source)
+    assert (job.mapper_arity, job.mapper_wants_ctx) == (2, False)
+
+
+@pytest.mark.parametrize("name", ["c", "context", "counter", "counters", "_ctx"])
+def test_a_value_that_is_called_as_a_context_is_refused(tmp_path: Path, name: str) -> None:
+    source = f"def mapper(line, {name}): yield line, 1\n"
+    with pytest.raises(
+        InvalidUserCode, match=rf"mapper\(line, {name}\): with two parameters a mapper gets \(key, value\)"
+    ):
+        user_job(tmp_path, source)
+    assert user_job(tmp_path, f"def mapper({name}): yield 1, 2\n").mapper_arity == 1
+    assert user_job(tmp_path, f"def mapper(key, {name}, *, ctx): yield 1, 2\n").mapper_arity == 2
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
