@@ -9,7 +9,7 @@ import pytest
 
 from mapreduce.coordinator.plans import Plan, digest, make_plan
 from mapreduce.coordinator.store import Store
-from mapreduce.errors import InvalidInput, StorageFailed
+from mapreduce.errors import InvalidInput, PlanLost
 from mapreduce.model import Code, Input, JobSpec, Output
 from mapreduce.protocol.messages import FileRange, Split
 
@@ -59,10 +59,10 @@ def test_a_stored_plan_is_checked_against_its_address(tmp_path: Path) -> None:
     assert store.plan(4, address).split(1) == SPLITS[1]
     path = store.job_folder(4) / "plan.msgpack"
     path.write_bytes(path.read_bytes()[:-1] + b"\x07")
-    with pytest.raises(StorageFailed, match="altered"):
+    with pytest.raises(PlanLost, match="altered"):
         store.plan(4, address)
     path.unlink()
-    with pytest.raises(StorageFailed, match="cannot be read"):
+    with pytest.raises(PlanLost, match="is gone"):
         store.plan(4, address)
 
 
