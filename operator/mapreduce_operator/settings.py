@@ -60,8 +60,11 @@ class Settings:
     """How long a node may be silent before pods on it are given up."""
     cleanup_deadline_s: float = 120.0
     """How long the deletion of a job may wait for the removal of what it left on claims that stay."""
-    replica_grace_s: float = 600.0
-    """How long workers with shuffle Peer may stay, when they are told to go, for runs that are not copied yet."""
+    replica_grace_s: float = 120.0
+    """How long workers with shuffle Peer may stay, when they are told to go, for runs that are not copied yet.
+
+    Not longer by default: Kubernetes looks at a namespace that is being deleted again after half of its pods' grace.
+    """
     wind_down_s: float = 60.0
     """How long workers may take to end after the job ended."""
     has_network_policies: bool = False

@@ -27,7 +27,7 @@ def test_with_peer_workers_have_the_time_to_bring_their_runs_to_safety() -> None
         return pod["terminationGracePeriodSeconds"], "--replica-grace-s" in agent["args"]
 
     assert grace() == (30, False)
-    assert grace(storage={"shuffle": "Peer"}) == (610, True)
+    assert grace(storage={"shuffle": "Peer"}) == (130, True)
 
 
 def test_without_a_view_of_nodes_a_worker_that_brings_runs_to_safety_is_told_from_one_whose_node_died() -> None:
