@@ -50,7 +50,6 @@ SET = " A set has another order in each process: return sorted(...)."
     ("body", "reducer", "said"),
     [
         ("return line.split(',')[2]", "'count'", f"{KEYS}'ef'."),
-        ("return set(line.split(',')[:1])", "'count'", f"{KEYS}{{'ab'}}.{SET}"),
         ("return {line: 1}", "'count'", f"{KEYS}{{'ab,cd,ef': 1}}. Of a dict return list(...)."),
         ("return line[:2], 1", "'count'", f"{KEYS}('ab', 1). If the tuple is one key, return it in a list"),
         ("return line[:2]", "'list'", f"{PAIRS}'ab'."),
@@ -110,3 +109,15 @@ def test_what_can_be_meant_in_one_way_only_is_taken(tmp_path: Path, run: Any, bo
     spec = JobSpec(code=Code(inline=""), inputs=(Input(uri=str(text)),), output=Output(uri="o"))
     source = f"from collections import namedtuple\ndef mapper(line):\n    {body}\nreducer = 'sum'\n"
     run(spec, user_job(tmp_path, source), tmp_path / "out")
+
+
+@WAYS
+def test_a_set_of_keys_that_are_only_counted_is_taken(tmp_path: Path, run: Any) -> None:
+    text = tmp_path / "in.txt"
+    text.write_text("\n".join(LINES) + "\n")
+    spec = JobSpec(code=Code(inline=""), inputs=(Input(uri=str(text)),), output=Output(uri="o"))
+    run(
+        spec,
+        user_job(tmp_path, "def mapper(line):\n    return set(line.split(','))\nreducer = 'count'\n"),
+        tmp_path / "out",
+    )

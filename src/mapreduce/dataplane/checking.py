@@ -26,6 +26,7 @@ _ADVICE: Final[dict[type, str]] = {
     set: _SET_ADVICE,
     frozenset: _SET_ADVICE,
 }
+#: A set of keys is welcome: they are only counted, so its order does not matter.
 _KEYS_ADVICE: Final[dict[type, str]] = {
     dict: " Of a dict return list(...).",
     tuple: " If the tuple is one key, return it in a list; if it holds several, return them as a list.",
@@ -40,7 +41,7 @@ def members_of(result: Any, *, is_count: bool = False) -> Iterable[Any]:
     """
     if not result:
         return ()
-    advice = {**_ADVICE, **_KEYS_ADVICE} if is_count else _ADVICE
+    advice = _KEYS_ADVICE if is_count else _ADVICE
     for kind in type(result).__mro__:
         if kind in advice or kind in _TEXTS:
             raise Misuse(f"must return {_KEYS if is_count else _PAIRS}, not {shown(result)}.{advice.get(kind, '')}")
