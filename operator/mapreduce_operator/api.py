@@ -53,6 +53,11 @@ class ApiError(Exception):
         return self.status == 403 and (self.reason == _NAMESPACE_GOING or _NAMESPACE_GOING in self.causes)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether a place may not be looked at, or is not there: its Role is gone, or the namespace itself."""
+        return self.status in {403, 404}
+
+    @property
     def is_passing(self) -> bool:
         """Whether the same request may well succeed soon."""
         return self.status == 0 or self.status == 429 or self.status >= 500

@@ -18,7 +18,6 @@ from mapreduce_operator.naming import KIND
 from mapreduce_operator.observing import Watches
 
 _LOOK_S: Final = 2.0
-_REFUSALS: Final = frozenset({403, 404})
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class Reach:
                 error = await self._jobs_error(namespace)
                 if error is None:
                     return
-                if error.status in _REFUSALS:
+                if error.is_closed:
                     came_on()
                 self._tell(namespace, str(error), is_refused=error.status == 403)
             await asyncio.sleep(_LOOK_S)

@@ -28,7 +28,6 @@ Owner = tuple[str, str]
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 _EXPIRED: Final = 410
-_REFUSALS: Final = frozenset({403, 404})
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +90,7 @@ class Children(Generic[F]):
             except ApiError as error:
                 if time.monotonic() - began_s > _LONGEST_PAUSE_S:  # it worked, in silence: a proxy may end them all
                     pause_s = _FIRST_PAUSE_S
-                if error.status in _REFUSALS:
+                if error.is_closed:
                     self._refuse(error)
                 if error.status == _EXPIRED:
                     is_first, self._version = bool(self._version), ""

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from mapreduce.units import CLAIM_SIZE
+
 API_VERSION: Final = "mapreduce.dev/v1alpha1"
 KIND: Final = "MapReduceJob"
 
@@ -73,7 +75,7 @@ class ClaimTemplate(_Spec, frozen=True):
         str,
         Meta(
             max_length=17,
-            pattern=r"^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|Pi)?\Z",
+            pattern=rf"^{CLAIM_SIZE}\Z",
             description="Size of the volume, such as 10Gi.",
         ),
     ] = "1Gi"

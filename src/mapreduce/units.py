@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+#: The size of a claim, as Kubernetes writes it and a manifest takes it: `500Mi`, `10Gi`.
+CLAIM_SIZE: Final = r"[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|Pi)?"
 _SIZE: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]*)", re.IGNORECASE)
 _FACTORS: Final = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.IGNORECASE)

@@ -21,7 +21,6 @@ from mapreduce.protocol.messages import AttemptId, UploadReply
 from mapreduce.scheduling import events
 from mapreduce.scheduling.evolve import holds
 from mapreduce.scheduling.state import Job, State
-from mapreduce.scheduling.tasks import TaskTable
 from mapreduce.scheduling.transitions import JobPhase, TaskState
 
 
@@ -39,14 +38,14 @@ class Transfers:
     async def put_run(self, worker: str, job: Job, stem: str, offset: int, size: int, body: bytes) -> UploadReply:
         """Take a piece of a replica; when it is whole, reducers are told of it."""
         attempt = self._wanted(worker, job, stem, is_output=False)
-        if _is_committed(job.maps, attempt) and job.maps.output(attempt.index).bytes != size:
+        if job.maps.has_committed(attempt) and job.maps.output(attempt.index).bytes != size:
             raise conflict(f"size: {stem} has {job.maps.output(attempt.index).bytes} bytes, not {size}")
         target = self._store.runs_folder(job.id) / f"{stem}.run"
         digest: list[int] = []
 
         def check(path: Path) -> None:
             digest.append(_content_digest(path))
-            if _is_committed(job.maps, attempt) and job.maps.output(attempt.index).digest != digest[0]:
+            if job.maps.has_committed(attempt) and job.maps.output(attempt.index).digest != digest[0]:
                 raise ValueError("its content is not what was committed.")
 
         reply = await self._uploads.take(target, offset=offset, size=size, body=body, check=check)
@@ -66,7 +65,7 @@ class Transfers:
     def replica_path(self, job: Job, stem: str) -> Path:
         """Where the replica of a committed run lies. Raises Refused when there is none."""
         attempt = _attempt(job, stem)
-        if not _is_committed(job.maps, attempt) or not self._shell.machine.sessions.has_replica(job, attempt.index):
+        if not job.maps.has_committed(attempt) or not self._shell.machine.sessions.has_replica(job, attempt.index):
             raise not_found(f"replica {stem} of job {job.id}")
         return self._store.runs_folder(job.id) / f"{stem}.run"
 
@@ -113,7 +112,7 @@ class Transfers:
             raise conflict(f"{attempt} of job {job.id} makes {'a run' if is_output else 'an output'}.")
         table = job.table(attempt.kind)
         is_held = not job.phase.is_final and holds(table, attempt, worker)
-        if not is_held and (job.phase.is_final or not _is_committed(table, attempt)):
+        if not is_held and (job.phase.is_final or not table.has_committed(attempt)):
             raise conflict(f"{attempt} is not needed: it is neither committed nor leased to {worker}.")
         if self._shell.machine.sessions.is_paused:
             raise not_ready("The coordinator's volume is almost full. Send it later.")
@@ -155,10 +154,6 @@ def _attempt(job: Job, stem: str) -> AttemptId:
     if attempt.index >= job.table(attempt.kind).count:
         raise not_found(f"task {attempt.task} of job {job.id}")
     return attempt
-
-
-def _is_committed(table: TaskTable, attempt: AttemptId) -> bool:
-    return table.state[attempt.index] == TaskState.COMMITTED and table.output(attempt.index).id == attempt
 
 
 def _content_digest(path: Path) -> int:

@@ -43,8 +43,7 @@ def decide_commit(turn: Turn, worker: Worker, asked: m.Commit) -> m.Verdict:
     if isinstance(found, m.Verdict):
         return found
     job, table = found
-    index = asked.id.index
-    if table.state[index] == TaskState.COMMITTED and table.output(index).id == asked.id:
+    if table.has_committed(asked.id):
         return m.Verdict(id=asked.id, accepted=True)
     if job.phase.is_final:
         return _refused(asked.id, f"job {job.id} is {job.phase}")

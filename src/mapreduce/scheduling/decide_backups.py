@@ -13,12 +13,12 @@ from mapreduce.scheduling import policy
 from mapreduce.scheduling.sessions import Sessions
 from mapreduce.scheduling.state import Job, State, Worker
 from mapreduce.scheduling.tasks import TaskTable
-from mapreduce.scheduling.transitions import JobPhase
 
 
-def choose(state: State, sessions: Sessions, job: Job, worker: Worker, want: int, now_s: float) -> list[int]:
+def choose(
+    state: State, sessions: Sessions, job: Job, table: TaskTable, worker: Worker, want: int, now_s: float
+) -> list[int]:
     """At most `want` stragglers that `worker` should run a second time, the one that has run longest first."""
-    table = job.maps if job.phase is JobPhase.MAPPING else job.reduces
     room = _room(state, sessions, job, table)
     if room < 1 or any(_runs_alone(job, table, held.index) for held in worker.leases if held.kind == table.kind):
         return []
@@ -30,15 +30,15 @@ def choose(state: State, sessions: Sessions, job: Job, worker: Worker, want: int
 def is_one_due(state: State, sessions: Sessions, now_s: float) -> bool:
     """Some straggler may be run a second time. No event says so: workers that wait have to be told to ask again."""
     job = state.current_job
-    if job is None or job.phase not in {JobPhase.MAPPING, JobPhase.REDUCING}:
+    table = job.granted_now if job is not None else None
+    if job is None or table is None:
         return False
-    table = job.maps if job.phase is JobPhase.MAPPING else job.reduces
     return _room(state, sessions, job, table) > 0 and bool(_stragglers(sessions, job, table, now_s))
 
 
 def _room(state: State, sessions: Sessions, job: Job, table: TaskTable) -> int:
     """How many more backup attempts there may be now; none while another task waits for a slot."""
-    if job.spec.speculation == "Never" or table.pending_count > len(sessions.kept_back(job.id, table.kind)):
+    if job.spec.speculation == "Never" or sessions.has_grantable(table):
         return 0
     if table.committed_count * 2 < table.count:
         return 0

@@ -67,7 +67,7 @@ def hear(turn: Turn, job: Job, worker: Worker, reader: m.AttemptId, lost_runs: t
     convicted: list[int] = []
     doubted: list[bool] = []
     for run in dict.fromkeys(lost.map for lost in lost_runs):
-        if not _is_current(job, run):
+        if not job.maps.has_committed(run):
             continue  # made again since
         said = turn.sessions.reports.setdefault((job.id, run.index), set())
         if job.spec.storage.shuffle != "Peer" or turn.sessions.has_replica(job, run.index):
@@ -97,7 +97,7 @@ def decide_probed(turn: Turn, event: events.RunsProbed) -> None:
     for run in event.refuted:
         turn.sessions.reports.pop((job.id, run.index), None)
         turn.sessions.refuted.add(run)
-    gone = [run.index for run in event.lost if _is_current(job, run)]
+    gone = [run.index for run in event.lost if job.maps.has_committed(run)]
     lose_maps(turn, job, gone, event.problem)
 
 
@@ -106,7 +106,7 @@ def decide_bad_replicas(turn: Turn, event: events.ReplicasBad) -> None:
     for run in event.runs:
         turn.sessions.replicas.pop(run, None)
     job = turn.state.jobs[event.job]
-    gone = [run.index for run in event.runs if _is_current(job, run) and _is_orphan(turn, job, run.index)]
+    gone = [run.index for run in event.runs if job.maps.has_committed(run) and _is_orphan(turn, job, run.index)]
     lose_maps(turn, job, gone, event.problem)
 
 
@@ -166,12 +166,6 @@ def note_sizes(turn: Turn, job: Job, output: m.TaskOutput) -> None:
     for part in output.partitions:
         if part.partition < len(sums):
             sums[part.partition] += part.bytes
-
-
-def _is_current(job: Job, run: m.AttemptId) -> bool:
-    if run.kind != "map" or run.index >= job.maps.count:
-        return False
-    return job.maps.state[run.index] == TaskState.COMMITTED and job.maps.output(run.index).id == run
 
 
 def _is_convicted(turn: Turn, job: Job, worker: Worker, reader: m.AttemptId, index: int) -> bool:

@@ -23,8 +23,7 @@ def order_take_back(turn: Turn, worker: str, session: Session) -> None:
         # reduces that were leased before a map's output was lost: they wait for the map, and so might its next worker
         session.take_back |= {held for held in session.queued if held.kind == "reduce"}
     table = job.maps if job.phase is JobPhase.MAPPING else job.reduces
-    has_pending = table.pending_count > len(turn.sessions.kept_back(job.id, table.kind))
-    if not has_pending and not session.take_back and someone_waits(turn, worker):
+    if not turn.sessions.has_grantable(table) and not session.take_back and someone_waits(turn, worker):
         queue = [held for held in in_order(session.queued) if held.kind == table.kind]
         session.take_back |= set(queue[len(queue) // 2 :])
 

@@ -18,7 +18,6 @@ from mapreduce.scheduling import records as r
 from mapreduce.scheduling.sessions import Session
 from mapreduce.scheduling.state import Job, Worker
 from mapreduce.scheduling.tasks import TaskTable
-from mapreduce.scheduling.transitions import JobPhase, TaskState
 from mapreduce.scheduling.turn import Refusal, Turn, in_order
 
 
@@ -56,14 +55,10 @@ def decide_register(turn: Turn, asked: m.RegisterRequest) -> m.RegisterReply | R
 def _has_committed(turn: Turn, worker: Worker, attempt: m.AttemptId) -> bool:
     """The attempt's output is its task's, the job goes on, and the worker was not forgotten in between."""
     job = turn.state.jobs.get(attempt.job)
-    if job is None or job.phase.is_final or attempt.index >= job.table(attempt.kind).count:
+    if job is None or job.phase.is_final:
         return False
-    table, index = job.table(attempt.kind), attempt.index
-    return (
-        table.state[index] == TaskState.COMMITTED
-        and table.output(index).id == attempt
-        and table.out_worker[index] == worker.number
-    )
+    table = job.table(attempt.kind)
+    return table.has_committed(attempt) and table.out_worker[attempt.index] == worker.number
 
 
 def decide_next(turn: Turn, asked: m.NextRequest) -> m.NextReply | Refusal:
@@ -189,16 +184,13 @@ def _grant(turn: Turn, worker: Worker, call: int, want: int) -> tuple[m.AttemptI
     job = turn.state.current_job
     if want < 1 or turn.sessions.is_paused or job is None:
         return ()
-    if job.phase is JobPhase.MAPPING:
-        table = job.maps
-    elif job.phase is JobPhase.REDUCING:
-        table = job.reduces
-    else:
+    table = job.granted_now
+    if table is None:
         return ()
     indexes = _choose(turn, worker, job, table, want) if table.pending_count else []
     record: type[r.LeasesGranted | r.BackupsGranted] = r.LeasesGranted
     if not indexes:
-        indexes = decide_backups.choose(turn.state, turn.sessions, job, worker, want, turn.now_s)
+        indexes = decide_backups.choose(turn.state, turn.sessions, job, table, worker, want, turn.now_s)
         record = r.BackupsGranted
     if not indexes:
         return ()

@@ -69,8 +69,7 @@ def _job_of(
     | r.JobCommitting
     | r.JobFinished
     | r.JobRebuilt
-    | r.LeasesGranted
-    | r.BackupsGranted
+    | r.AnyGrant
     | r.OutputLost,
 ) -> Job:
     job = state.jobs.get(record.job)
@@ -79,7 +78,7 @@ def _job_of(
     return job
 
 
-def _worker_of(state: State, record: r.LeasesGranted | r.BackupsGranted | r.WorkerLeft) -> Worker:
+def _worker_of(state: State, record: r.AnyGrant | r.WorkerLeft) -> Worker:
     worker = state.workers.get(record.worker)
     if worker is None:
         raise IllegalTransition(f"there is no worker {record.worker}: {record!r}")
@@ -126,7 +125,7 @@ def _change_phase(
     job.phase = phase
 
 
-def _grant(state: State, record: r.LeasesGranted | r.BackupsGranted) -> None:
+def _grant(state: State, record: r.AnyGrant) -> None:
     job, worker = _job_of(state, record), _worker_of(state, record)
     table = job.maps if record.kind == "map" else job.reduces
     granted = []

@@ -94,8 +94,8 @@ class Grant(msgspec.Struct, frozen=True, array_like=True):
     attempt: int
 
 
-class LeasesGranted(Record, frozen=True, tag=7):
-    """A batch of attempts was leased to a worker, in answer to its call number `call`."""
+class Granted(Record, frozen=True):
+    """What both kinds of grants say."""
 
     worker: str
     call: int
@@ -103,6 +103,10 @@ class LeasesGranted(Record, frozen=True, tag=7):
     kind: str
     grants: tuple[Grant, ...]
     at: float
+
+
+class LeasesGranted(Granted, frozen=True, tag=7):
+    """A batch of attempts was leased to a worker, in answer to its call number `call`."""
 
 
 class Committed(msgspec.Struct, frozen=True, array_like=True):
@@ -193,15 +197,8 @@ class JobRebuilt(Record, frozen=True, tag=15):
     at: float
 
 
-class BackupsGranted(Record, frozen=True, tag=16):
+class BackupsGranted(Granted, frozen=True, tag=16):
     """Stragglers were leased a second time, to another worker, in answer to its call number `call`."""
-
-    worker: str
-    call: int
-    job: int
-    kind: str
-    grants: tuple[Grant, ...]
-    at: float
 
 
 AnyRecord = (
@@ -222,6 +219,9 @@ AnyRecord = (
     | JobRebuilt
     | BackupsGranted
 )
+
+#: Both kinds of grants.
+AnyGrant = LeasesGranted | BackupsGranted
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final[msgspec.msgpack.Decoder[AnyRecord]] = msgpack_decoder(AnyRecord)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from mapreduce.protocol.messages import AttemptId, TaskKind
 from mapreduce.scheduling.state import Job, State
+from mapreduce.scheduling.tasks import TaskTable
 from mapreduce.scheduling.transitions import TaskState
 
 #: Weight of the newest task in the running mean of task durations.
@@ -113,6 +114,10 @@ class Sessions:
     def kept_back(self, job: int, kind: TaskKind) -> set[int]:
         """Indexes of the pending tasks that are not to be granted yet."""
         return {key[2] for key in self.kept_back_s if key[:2] == (job, kind)} if self.kept_back_s else set()
+
+    def has_grantable(self, table: TaskTable) -> bool:
+        """Some pending task is not kept back."""
+        return table.pending_count > len(self.kept_back(table.job, table.kind))
 
     def let_go(self, now_s: float) -> None:
         """Tasks that were kept back long enough may be granted again."""

@@ -79,6 +79,11 @@ class Job:
         return self.maps if kind == "map" else self.reduces
 
     @property
+    def granted_now(self) -> TaskTable | None:
+        """The tasks that are given to workers in this phase; None in one that gives none."""
+        return {JobPhase.MAPPING: self.maps, JobPhase.REDUCING: self.reduces}.get(self.phase)
+
+    @property
     def step_s(self) -> dict[str, float]:
         """Seconds by step (read, map, spill, merge, reduce, write) over all workers."""
         sums: dict[str, float] = {}

@@ -212,6 +212,13 @@ class TaskTable:
             is_sorted=bool(flags & _IS_SORTED),
         )
 
+    def has_committed(self, attempt: AttemptId) -> bool:
+        """The output of this very attempt is its task's, and was not lost since."""
+        index = attempt.index
+        if attempt.kind != self.kind or index >= self.count:
+            return False
+        return self.state[index] == TaskState.COMMITTED and self.output(index).id == attempt
+
     def was_committed(self, index: int) -> bool:
         """Some attempt of this task was committed once, even if its bytes were lost since."""
         return bool(self.out_flags[index] & _IS_COUNTED)

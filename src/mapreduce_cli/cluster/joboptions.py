@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar, cast
 
 import click
 
+from mapreduce.units import CLAIM_SIZE
 from mapreduce_cli.options import duration
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_QUANTITY: Final = re.compile(r"[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|Pi)?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class ClusterJobOptions:
 def quantity(text: str) -> str:
     """A size as Kubernetes writes it (`500Mi`, `10Gi`); as click's `type`."""
     found = text[:-1] if text.endswith("B") and text[:-1].endswith("i") else text
-    if _QUANTITY.fullmatch(found) is None:
+    if re.fullmatch(CLAIM_SIZE, found) is None:
         raise click.BadParameter(f"{text!r} is no size of a claim; write it like 500Mi or 10Gi")
     return found
 
