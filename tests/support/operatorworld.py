@@ -19,7 +19,7 @@ from mapreduce_operator.planning.observed import Children
 from mapreduce_operator.progress import Address, Coordinators, NoAnswer
 from mapreduce_operator.queueing import Key
 from mapreduce_operator.spec import Resource
-from tests.support.memorycluster import MemoryCluster
+from tests.support.memorycluster import Call, MemoryCluster
 from tests.support.operatorjobs import NOW_S, SETTINGS, UID, Raw, progress, raw_job
 
 KEY = Key("team", "count")
@@ -130,6 +130,16 @@ class World:
         self.cluster.put({"kind": "Node", "metadata": {"name": "node-a"}, "status": ready})
         self.cluster.put(raw_job(**options))
         self.restart()
+
+    def refuse(self, verb: str, kind: str, error: Exception) -> None:
+        """From now on every such call to the API server ends in `error`."""
+
+        def fault(call: Call) -> bool:
+            if (call.verb, call.kind) == (verb, kind):
+                raise error
+            return False
+
+        self.cluster.fault = fault
 
     def restart(self) -> None:
         """A new operator, which remembers nothing."""

@@ -18,13 +18,7 @@ REFUSAL = "spec.template.spec.priorityClassName: no such class"
 def test_a_template_that_the_api_server_refuses_fails_the_job_and_nothing_is_made(kind: str) -> None:
     async def story() -> None:
         world = World()
-
-        def fault(call: Call) -> bool:
-            if (call.verb, call.kind) == ("check", kind):
-                raise ApiError(422, "Invalid", REFUSAL)
-            return False
-
-        world.cluster.fault = fault
+        world.refuse("check", kind, ApiError(422, "Invalid", REFUSAL))
         await world.look()
         failed = world.job.condition("Failed")
         assert failed is not None

@@ -147,13 +147,7 @@ def test_a_child_of_that_name_that_belongs_to_somebody_else_is_not_touched() -> 
 def test_what_the_api_server_refuses_is_said_in_the_status_and_tried_again(error: ApiError, reason: str) -> None:
     async def story() -> None:
         world = World()
-
-        def fault(call: Call) -> bool:
-            if (call.verb, call.kind) == ("create", "Secret"):
-                raise error
-            return False
-
-        world.cluster.fault = fault
+        world.refuse("create", "Secret", error)
         assert await world.look() is not None
         stalled = world.job.condition("Stalled")
         assert stalled is not None
@@ -169,13 +163,7 @@ def test_what_the_api_server_refuses_is_said_in_the_status_and_tried_again(error
 def test_a_pod_template_that_is_refused_ends_the_job_with_the_servers_words() -> None:
     async def story() -> None:
         world = World()
-
-        def fault(call: Call) -> bool:
-            if (call.verb, call.kind) == ("create", "Job"):
-                raise ApiError(422, "Invalid", "spec.template.spec.priorityClassName: no such class")
-            return False
-
-        world.cluster.fault = fault
+        world.refuse("create", "Job", ApiError(422, "Invalid", "spec.template.spec.priorityClassName: no such class"))
         await world.look()
         failed = world.job.condition("Failed")
         assert failed is not None

@@ -6,7 +6,6 @@ import pytest
 
 from mapreduce_operator import pauses
 from mapreduce_operator.api import ApiError
-from tests.support.memorycluster import Call
 from tests.support.operatorjobs import NOW_S, UID, Raw
 from tests.support.operatorworld import KEY, NAMES, World, run_story
 
@@ -85,13 +84,7 @@ def test_what_the_api_server_refuses_again_and_again_is_tried_less_and_less_ofte
 ) -> None:
     async def story() -> None:
         world = World()
-
-        def fault(call: Call) -> bool:
-            if (call.verb, call.kind) == ("create", "Secret"):
-                raise error
-            return False
-
-        world.cluster.fault = fault
+        world.refuse("create", "Secret", error)
         found = await _pauses(world, 14)
         assert 0.75 * longest_s <= found[-1] <= longest_s
         world.cluster.fault = lambda _call: False

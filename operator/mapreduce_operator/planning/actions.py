@@ -9,9 +9,7 @@ Kind = Literal["ConfigMap", "Secret", "Service", "PersistentVolumeClaim", "State
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
-    """Make a child; one that exists already is left as it is."""
-
+class _OfManifest:
     manifest: dict[str, Any]
 
     @property
@@ -21,15 +19,13 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Create(_OfManifest):
+    """Make a child; one that exists already is left as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check(_OfManifest):
     """Ask whether a child could be made, and make nothing: what is refused shows before anything else is there."""
-
-    manifest: dict[str, Any]
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Kind and name."""
-        return self.manifest["kind"], self.manifest["metadata"]["name"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
