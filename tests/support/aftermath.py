@@ -13,6 +13,7 @@ from pathlib import Path
 from mapreduce.scheduling import invariants, records, snapshot
 from mapreduce.scheduling.evolve import evolve
 from mapreduce.scheduling.state import State
+from mapreduce.scheduling.transitions import TaskState
 from mapreduce.wal.explain import Verdict, verify
 from mapreduce.wal.files import LocalFiles
 from mapreduce.wal.recovery import read_log
@@ -69,6 +70,18 @@ class Story:
             case _:
                 pass
 
+    @classmethod
+    def before(cls, state: State) -> Story:
+        """What a snapshot tells in place of the records it replaced: what is committed, and how the job ended."""
+        story = cls(epochs=state.epoch)
+        for job in state.jobs.values():
+            story.end, story.reason = (job.phase.value, job.reason) if job.phase.is_final else ("", "")
+            for table in (job.maps, job.reduces):
+                assert not table.remade, "which tasks were lost is only in records that a snapshot has replaced"
+                committed = (index for index in range(table.count) if table.state[index] == TaskState.COMMITTED)
+                story.committed.update(f"{table.kind}-{index}" for index in committed)
+        return story
+
     def attempts(self, task: str) -> int:
         """How often a task was granted and not given back."""
         return self.granted[task] - self.released[f"{task} HANDED_BACK"] - self.released[f"{task} UNCLAIMED"]
@@ -81,8 +94,8 @@ def read_story(state_folder: Path) -> Story:
     """The log's own story, its rules checked on the way: nothing committed is granted again unless it was lost."""
     image = read_log(LocalFiles(), str(state_folder / "log"))
     assert image.rot is None, image.rot
-    story = Story()
     state = snapshot.load(image.state) if image.state else State()
+    story = Story.before(state)
     for _, payload in image.records:
         record = records.decode(payload)
         story.add(record)
