@@ -1,11 +1,15 @@
-"""Short hands for the worker's side of the protocol: attempts, results, and sessions that have got so far."""
+"""Short hands for the worker's side of the protocol: attempts, results, jobs, and sessions that have got so far."""
 
 from __future__ import annotations
 
+from typing import Literal
+
+from mapreduce.model import Code, Input, JobSpec, Output, Storage
 from mapreduce.protocol.messages import (
     Assignment,
     AttemptId,
     Commit,
+    JobDefinition,
     NextReply,
     NextRequest,
     RegisterReply,
@@ -20,6 +24,25 @@ def attempt(index: int, *, epoch: int = 1) -> AttemptId:
 
 def commit(index: int, run_s: float = 1.0) -> Commit:
     return Commit(id=attempt(index), output=TaskOutput(), run_s=run_s)
+
+
+def definition(shuffle: Literal["Shared", "Peer"], data: Literal["path", "coordinator"]) -> JobDefinition:
+    """A job of four maps and two partitions, as a worker is told of it."""
+    spec = JobSpec(
+        code=Code(module="x"), inputs=(Input(uri="in"),), output=Output(uri="out"), storage=Storage(shuffle=shuffle)
+    )
+    return JobDefinition(
+        job=1,
+        name="test",
+        spec=spec,
+        code="0" * 64,
+        maps=4,
+        partitions=2,
+        data=data,
+        runs_dir="/mr/runs/jobs/1/runs",
+        attempts_dir="/out/attempts",
+        trace_dir="/mr/runs/jobs/1/traces",
+    )
 
 
 def welcome(

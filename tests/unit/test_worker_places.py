@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from mapreduce.errors import TaskFailed
-from mapreduce.model import Code, Input, JobSpec, Output, Storage
-from mapreduce.protocol.messages import Assignment, AttemptId, JobDefinition
+from mapreduce.protocol.messages import Assignment, AttemptId
 from mapreduce_worker.agent.handover import move, remove_leftovers, take_trace
 from mapreduce_worker.agent.places import WorkFolder, plan_places
+from tests.support.sessions import definition
 
 MAP = AttemptId(job=1, kind="map", index=3, attempt=2, epoch=1)
 REDUCE = AttemptId(job=1, kind="reduce", index=0, attempt=1, epoch=1)
 SCRATCH = Path("/mr/disk/pod")
 WORK = WorkFolder("/mr/runs-work", "/mr/runs/work/pod")
 OUTPUT_WORK = WorkFolder("/mr/output-work", "/mr/claims/data/out/_mapreduce/work/pod")
-
-
-def definition(shuffle: Literal["Shared", "Peer"], data: Literal["path", "coordinator"]) -> JobDefinition:
-    spec = JobSpec(
-        code=Code(module="x"), inputs=(Input(uri="in"),), output=Output(uri="out"), storage=Storage(shuffle=shuffle)
-    )
-    return JobDefinition(
-        job=1,
-        name="test",
-        spec=spec,
-        code="0" * 64,
-        maps=4,
-        partitions=2,
-        data=data,
-        runs_dir="/mr/runs/jobs/1/runs",
-        attempts_dir="/out/attempts",
-        trace_dir="/mr/runs/jobs/1/traces",
-    )
 
 
 def test_on_one_machine_files_are_made_where_they_stay() -> None:

@@ -18,6 +18,7 @@ from typing import Final, assert_never
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import WorkerClient
 from mapreduce.protocol.messages import Assignment, AttemptId, Commit, Fail, Failure, Finished, Release, TaskOutput
+from mapreduce_worker.agent.absence import Absence
 from mapreduce_worker.agent.actions import (
     EXIT_TERMINATED,
     EXIT_UNUSABLE,
@@ -35,6 +36,7 @@ from mapreduce_worker.agent.jobs import JobStore, Prepared, remove_tree
 from mapreduce_worker.agent.lanes import Lane
 from mapreduce_worker.agent.leaving import Leaving
 from mapreduce_worker.agent.preparing import Preparer
+from mapreduce_worker.agent.readyqueue import ReadyQueue
 from mapreduce_worker.agent.reports import as_log
 from mapreduce_worker.agent.serve import RunServer
 from mapreduce_worker.agent.session import Session
@@ -59,12 +61,11 @@ class Agent:
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
         self._posted: deque[Callable[[], None]] = deque()
-        self._ready: deque[Prepared] = deque()
+        self._ready = ReadyQueue()
         self._exit_code: int | None = None
         self._leaving: Leaving | None = None
         self._has_been_asked_to_end = False
-        self._has_met_coordinator = False
-        self._host_away_since_s: float | None = None
+        self._absence = Absence(settings.host_away_s)
         self._turned_s = time.monotonic()
         self._slots = [
             Slot(self, settings, executors, index, started[index] if index < len(started) else None)
@@ -130,7 +131,7 @@ class Agent:
             self._posted.popleft()()
         self._turned_s = time.monotonic()
         self._mind_host()
-        self._feed()
+        self._ready.feed(self._slots)
         for slot in self._slots:
             slot.tick()
         self._go_on_leaving()
@@ -144,53 +145,31 @@ class Agent:
             say(self._executors.problem)
             self._exit_code = EXIT_UNUSABLE
             return
-        if self._executors.is_ready:
-            if not self._has_met_coordinator:
-                self._has_met_coordinator = True
+        match self._absence.step(time.monotonic(), is_ready=self._executors.is_ready):
+            case "meet":
                 Caller(self._shared, self._settings.endpoint, self._post_actions).start()
                 Heart(self._shared, self._settings.endpoint, self._post_actions, self._memory_bytes).start()
-            elif self._host_away_since_s is not None:
+            case "gone":
+                say("the container of the executors has gone; waiting for it to come back")
+                self._set_paused(True)
+            case "back":
                 say("the container of the executors is back")
+                self._set_paused(False)
+            case "give back":
                 with self._shared.changed:
-                    self._shared.session.set_paused(False)
-                    self._shared.changed.notify()
-            self._host_away_since_s = None
-        elif self._has_met_coordinator:
-            self._mind_absence(time.monotonic())
+                    actions = self._shared.session.give_back()
+                self._carry_out(actions)
+            case "none":
+                pass
 
-    def _mind_absence(self, now_s: float) -> None:
-        if self._host_away_since_s is None:
-            say("the container of the executors has gone; waiting for it to come back")
-            self._host_away_since_s = now_s
-            with self._shared.changed:
-                self._shared.session.set_paused(True)
-        elif now_s - self._host_away_since_s >= self._settings.host_away_s:
-            with self._shared.changed:
-                actions = self._shared.session.give_back()
-            self._carry_out(actions)
+    def _set_paused(self, is_paused: bool) -> None:
+        with self._shared.changed:
+            self._shared.session.set_paused(is_paused)
+            self._shared.changed.notify()
 
     def _is_alive(self) -> bool:
         """Whether the main loop turns; from any thread."""
         return time.monotonic() - self._turned_s < self._settings.stuck_s
-
-    def _feed(self) -> None:
-        while self._ready:
-            before = len(self._ready)
-            for slot in self._slots:
-                self._feed_slot(slot)
-            if len(self._ready) == before:
-                return
-
-    def _feed_slot(self, slot: Slot) -> None:
-        if not self._ready:
-            return
-        job = self._ready[0].assignment.id.job
-        # no slot gets more than its share of what is there, or another would idle beside it
-        room = min(slot.room(job), -(-len(self._ready) // len(self._slots)))
-        work: list[Prepared] = []
-        while len(work) < room and self._ready and self._ready[0].assignment.id.job == job:
-            work.append(self._ready.popleft())
-        slot.feed(work)
 
     def _on_wake(self, _ready: int) -> None:
         try:
@@ -249,7 +228,7 @@ class Agent:
         if prepared is not None:
             if prepared.job.is_peer:
                 self._server.start()
-            self._ready.append(prepared)
+            self._ready.put(prepared)
         else:
             self._preparer.prepare(assignment)
 
@@ -261,11 +240,7 @@ class Agent:
                 slot.withdraw({attempt})
 
     def _unqueue(self, attempt: AttemptId) -> bool:
-        for prepared in self._ready:
-            if prepared.assignment.id == attempt:
-                self._ready.remove(prepared)
-                return True
-        return self._preparer.drop(attempt)
+        return self._ready.drop(attempt) or self._preparer.drop(attempt)
 
     def _holds(self, attempt: AttemptId) -> bool:
         with self._shared.changed:
@@ -286,7 +261,7 @@ class Agent:
             with self._shared.changed:
                 self._shared.session.keeps_runs |= outcome.job.is_by_coordinator
                 self._shared.session.fetches_ahead |= bool(outcome.inputs)
-        self._ready.append(outcome)
+        self._ready.put(outcome)
 
     # ----------------------------------------------------------------------------------------------- as owner of slots
 
@@ -318,7 +293,7 @@ class Agent:
 
     def attempts_returned(self, work: list[Prepared]) -> None:
         """They go first again."""
-        self._ready.extendleft(reversed([prepared for prepared in work if self._holds(prepared.assignment.id)]))
+        self._ready.put_back([prepared for prepared in work if self._holds(prepared.assignment.id)])
 
     def attempt_withdrawn(self, attempt: AttemptId) -> None:
         """It is given back."""
@@ -329,8 +304,8 @@ class Agent:
     def executors_fail(self, failure: Failure) -> None:
         """An attempt that waits fails for it, so that the job does not wait for this worker for ever."""
         say(f"{failure.message}\n{failure.traceback}")
-        if self._ready:
-            work = self._ready.popleft()
+        work = self._ready.pop()
+        if work is not None:
             self.attempt_ended(work, failure, 0.0, b"")
 
     def _conclude(self, attempt: AttemptId, outcome: TaskOutput | Failure, run_s: float, log: bytes) -> None:

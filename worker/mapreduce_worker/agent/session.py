@@ -29,7 +29,7 @@ from mapreduce_worker.agent.actions import (
 )
 from mapreduce_worker.agent.held import HeldAttempts, Stage
 from mapreduce_worker.agent.pace import SessionSettings, is_low
-from mapreduce_worker.agent.reports import choose_results, without_what_is_refused
+from mapreduce_worker.agent.reports import Reports
 
 #: Codes of refusals after which the worker registers again with what it holds.
 _REJOIN_CODES: Final = frozenset({"epoch-changed", "unknown-worker", "stale-call"})
@@ -79,18 +79,17 @@ class Session:
     """The open call was sent, and it is not known yet whether an answer comes."""
     _flown_s: float = 0.0
     _attempts: HeldAttempts = field(default_factory=HeldAttempts)
-    _results: dict[m.AttemptId, m.Finished] = field(default_factory=dict)
+    _reports: Reports = field(init=False)
     _withdrawing: set[m.AttemptId] = field(default_factory=set)
-    _oldest_result_s: float = 0.0
     _heard_s: float = field(init=False)
     _pause_until_s: float = 0.0
     _is_dry: bool = False
     """The last call brought no task; asked again once something ends or a slot is idle."""
     _mean_run_s: float | None = None
-    _max_results: int = 10_000
 
     def __post_init__(self) -> None:
         self._heard_s = self.now_s
+        self._reports = Reports(self.settings.max_report_weight)
 
     # ------------------------------------------------------------------------------------------------------- joining
 
@@ -126,10 +125,10 @@ class Session:
             return None
         if self._open is not None:
             return self._pause_until_s
-        if self._results:
+        if self._reports:
             if self.is_leaving or self._is_low():
                 return now_s
-            return self._oldest_result_s + self.settings.report_s
+            return self._reports.oldest_s + self.settings.report_s
         if self.is_leaving or (self._is_dry and not self._has_idle_slot()):
             return None
         if (self._is_low() and not (self.is_draining or self.is_paused)) or not self._attempts:
@@ -141,10 +140,7 @@ class Session:
         if not self.is_joined or self.exit is not None or self._is_flying:
             return None
         if self._open is None:
-            finished = choose_results(
-                self._results.values(), max_weight=self.settings.max_report_weight, max_count=self._max_results
-            )
-            want = self._want()
+            finished, want = self._reports.choose(), self._want()
             if not finished and self.is_leaving:
                 return None
             self._call += 1
@@ -167,10 +163,10 @@ class Session:
         if reply.epoch != self.epoch:
             return self._other_epoch(reply.epoch, now_s)
         self._heard_s = now_s
-        self._open, self._is_flying, self._max_results = None, False, 10_000
+        self._open, self._is_flying = None, False
         for result in asked.finished:
             self._drop(result.id)
-        self._oldest_result_s = now_s
+        self._reports.answered(now_s)
         actions: list[Action] = []
         if self.keeps_runs:
             commits = {result.id for result in asked.finished if isinstance(result, m.Commit)}
@@ -266,10 +262,8 @@ class Session:
         stage = self._attempts.stage(result.id)
         if stage is None or stage is Stage.DONE:
             return
-        if not self._results:
-            self._oldest_result_s = now_s
         self._attempts.set(result.id, Stage.DONE)
-        self._results[result.id] = result
+        self._reports.add(result, now_s)
         self._withdrawing.discard(result.id)
         if isinstance(result, m.Commit):
             mean_s = self._mean_run_s
@@ -368,7 +362,7 @@ class Session:
 
     def _drop(self, attempt: m.AttemptId) -> None:
         self._attempts.drop(attempt)
-        self._results.pop(attempt, None)
+        self._reports.drop(attempt)
         self._withdrawing.discard(attempt)
 
     def _rejoin(self, now_s: float) -> None:
@@ -377,20 +371,14 @@ class Session:
         self._pause_until_s = now_s
 
     def _split_report(self, error: m.ErrorReply, now_s: float) -> None:
-        """The coordinator will not read this call: report fewer results at once, and in the end not that one."""
+        """The coordinator will not read this call: the next one says something else."""
         asked, self._open = self._open, None
         if asked is None or not asked.finished:
             self._pause_until_s = now_s + 1.0
             return
-        if len(asked.finished) > 1:
-            self._max_results = max(1, len(asked.finished) // 2)
-            return
-        (result,) = asked.finished
-        instead = without_what_is_refused(result, error.message)
-        if instead is None:
-            self._drop(result.id)
-        else:
-            self._results[result.id] = instead
+        given_up = self._reports.refused(asked.finished, error.message)
+        if given_up is not None:
+            self._drop(given_up)
 
     def _leave(self, action: Exit) -> Exit:
         self.exit, self.is_joined = action, False
