@@ -16,11 +16,11 @@ from typing import Any, Final
 
 import msgspec
 
-from cluster.errors import CommandFailed
 from cluster.running import wait_until
 from tests.support import clusterjobs
 from tests.support.claimfiles import ClaimFiles, claim, claim_files
-from tests.support.kubecalls import WITHIN_S, Namespace, Object, holds
+from tests.support.kubeapi import path_of
+from tests.support.kubecalls import WITHIN_S, Namespace, Object, calls, holds
 from tests.support.steppedjobs import SPLIT_BYTES, text_of
 
 CLAIM: Final = "stage"
@@ -140,14 +140,10 @@ class GatedJob:
         """The name of the coordinator's pod, which is the same for ever."""
         return f"{self.found()['status']['coordinator']['service']}-0"
 
-    def _log(self, pod: str, container: str) -> str:
-        try:
-            return self.namespace.kubectl("logs", pod, "--container", container)
-        except CommandFailed:
-            return ""
-
-    def _raw(self, path: str) -> str:
-        return self.namespace.cluster.kubectl("get", "--raw", path)
+    def _metrics(self) -> str:
+        path = f"{path_of('pods', self.namespace.name, self.coordinator())}:8082/proxy/metrics"
+        with calls(self.namespace.cluster).stream("GET", path) as answer:
+            return answer.read().decode() if answer.status == 200 else ""
 
     def patch(self, **spec: Any) -> None:
         """Changes the specification."""
@@ -160,16 +156,15 @@ class GatedJob:
     def until_kept(self, *, maps: int) -> None:
         """Waits until so many maps are committed, and their runs would survive the loss of every worker."""
         self.until_committed(maps=maps)
-        metrics = f"/api/v1/namespaces/{self.namespace.name}/pods/{self.coordinator()}:8082/proxy/metrics"
         wait_until(
             f"runs of job {self.name} have replicas",
-            ("\nmapreduce_replicas_pending 0" in self._raw(metrics) for _ in count()),
+            ("\nmapreduce_replicas_pending 0" in self._metrics() for _ in count()),
             timeout_s=WITHIN_S,
         )
 
     def coordinator_log(self) -> str:
         """What the coordinator has said since its container was started; nothing while it is not."""
-        return self._log(self.coordinator(), "coordinator")
+        return self.namespace.log(self.coordinator(), "coordinator")
 
     def until_said(self, words: str) -> None:
         """Waits until the coordinator has said something, since its container was started."""
@@ -179,7 +174,7 @@ class GatedJob:
     def until_told_to_end(self, *workers: str) -> None:
         """Waits until these workers have heard that they shall go, and so take no more tasks."""
         for pod in workers:
-            told = ("was told to end" in self._log(pod, "agent") for _ in count())
+            told = ("was told to end" in self.namespace.log(pod, "agent") for _ in count())
             wait_until(f"worker {pod} is told to end", told, timeout_s=WITHIN_S, every_s=0.1)
 
     def until_condition(self, kind: str) -> Object:

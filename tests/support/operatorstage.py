@@ -94,8 +94,10 @@ class Stage:
             else:
                 self.stand_in.remove(self.namespace, job.names.coordinator)
 
-    def until(self, is_so: Callable[[], bool], what: str, *, within_s: float = PATIENCE_S) -> float:
-        """Plays rounds until it is so; the seconds it took."""
+    def until(
+        self, is_so: Callable[[], bool], what: str, *, within_s: float = PATIENCE_S, pause_s: float = _PAUSE_S
+    ) -> float:
+        """Plays rounds, with a pause between two of them, until it is so; the seconds it took."""
         started_s = time.monotonic()
         while True:
             self.sync()
@@ -104,7 +106,7 @@ class Stage:
             is_expected = self.operator.is_running or self.operator.has_lost_its_lease  # then the next round starts it
             assert is_expected or not self.needs_operator, self.story(what)
             assert time.monotonic() - started_s < within_s, self.story(what)
-            time.sleep(_PAUSE_S)
+            time.sleep(pause_s)
 
     def until_quiet(self, quiet_s: float = 1.0) -> None:
         """Plays rounds until the operator has changed nothing in this namespace for some time."""
