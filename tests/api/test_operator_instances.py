@@ -18,12 +18,10 @@ from tests.support.coordinatorstandin import StandIn
 from tests.support.kubeapi import ApiRefused, KubeApi, Object, is_true, path_of
 from tests.support.mrruns import until
 from tests.support.operatorfixtures import make_stage
-from tests.support.operatorprocess import LEASE_NAMESPACE, OperatorProcess, operator_process
+from tests.support.operatorprocess import LEASE_NAMESPACE, LEASE_S, OperatorProcess, operator_process
 from tests.support.operatorrights import give_operator_rights
 from tests.support.operatorstage import Stage
 from tests.support.tree import ROOT
-
-LEASE_S = 6
 
 
 @pytest.fixture

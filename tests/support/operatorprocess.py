@@ -17,12 +17,21 @@ from tests.support.mrruns import DEADLINE_S, until
 
 #: Long enough for a busy machine, short enough for a test that waits for each of them.
 SHORT_WAITS: Mapping[str, str] = {
-    "MR_LEASE_SECONDS": "6",
-    "MR_WATCH_SECONDS": "3",
-    "MR_REQUEST_SECONDS": "3",
-    "MR_POLL_SECONDS": "0.2",
+    "MR_LEASE_SECONDS": "9",
+    "MR_WATCH_SECONDS": "6",
+    "MR_REQUEST_SECONDS": "5",
+    "MR_POLL_SECONDS": "0.3",
     "MR_RESYNC_SECONDS": "5",
     "MR_CLEANUP_DEADLINE_SECONDS": "8",
+}
+LEASE_S = float(SHORT_WAITS["MR_LEASE_SECONDS"])
+#: As in a cluster: what is measured with many jobs must not be how often short waits have it look.
+USUAL_WAITS: Mapping[str, str] = {
+    "MR_LEASE_SECONDS": "15",
+    "MR_WATCH_SECONDS": "60",
+    "MR_REQUEST_SECONDS": "30",
+    "MR_POLL_SECONDS": "2",
+    "MR_RESYNC_SECONDS": "300",
 }
 LEASE_NAMESPACE = "mapreduce-system"
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from tests.support.kubeapi import CHILD_RESOURCES, ApiRefused, KubeApi, Object
 
 #: What owners leave behind is looked for now and then, as in a real cluster: it takes a dozen lists.
-_ROUNDS_PER_COLLECTION: Final = 4
+_ROUNDS_PER_COLLECTION: Final = 8
 
 #: Becomes of a pod: its status, or None to leave it as it is.
 PodScript = Callable[[Object], Object | None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -160,6 +162,32 @@ def test_a_deleted_job_leaves_nothing_on_the_claim_that_was_given_to_it(is_finis
     run_story(story)
 
 
+def test_a_reason_that_could_not_be_reported_at_first_is_not_lost_for_the_coordinators_own() -> None:
+    """A coordinator that is cancelled before the reason is on the object says `Cancelled`, and that would be it."""
+
+    async def story() -> None:
+        world = World(activeDeadlineSeconds=60)
+        await world.settle()
+        world.time.at_s += 120
+        world.refuse("status", KIND, ApiError(500, "InternalError", "etcd is away"))
+        with suppress(ApiError):
+            await world.look()
+        world.cluster.fault = lambda _call: False
+        world.restart()
+        await world.settle()
+        assert _reason(world) == "DeadlineExceeded"
+        assert world.said.cancelled == 1
+
+    run_story(story)
+
+
+def _reason(world: World) -> str:
+    failed = world.job.condition("Failed")
+    assert failed is not None
+    assert failed.status == "True"
+    return failed.reason
+
+
 def test_a_job_deleted_before_its_end_has_its_output_folder_given_up() -> None:
     async def story() -> None:
         world = World()
@@ -217,14 +245,14 @@ def test_a_namespace_that_goes_is_not_held_up() -> None:
     run_story(story)
 
 
-def test_a_cancelled_job_is_cancelled_at_its_coordinator() -> None:
+def test_a_job_past_its_deadline_is_cancelled_at_its_coordinator() -> None:
     async def story() -> None:
         world = World(activeDeadlineSeconds=60)
         await world.settle()
         world.time.at_s += 120
         await world.settle()
         assert world.said.cancelled == 1
-        assert world.job.is_true("Failed")
+        assert _reason(world) == "DeadlineExceeded"
         (workers,) = world.cluster.of("Job")
         assert workers["spec"]["suspend"]
 

@@ -123,7 +123,7 @@ def test_a_specification_that_cannot_work_fails_the_job_and_makes_nothing() -> N
 def test_a_pod_template_that_the_api_server_refuses_fails_the_job() -> None:
     seen = dataclasses.replace(started(), refusal=Problem("InvalidPodTemplate", "spec.x: Invalid value"))
     assert conditions_of(seen)["Failed"] == ("True", "InvalidPodTemplate")
-    assert actions_of(seen) == ["CancelJob", "ChangeWorkers"]
+    assert actions_of(seen) == ["ChangeWorkers"]
 
 
 # -------------------------------------------------------------------------------------------------- suspend and resume
@@ -309,10 +309,10 @@ def test_a_job_that_ended_starts_nothing_that_is_missing() -> None:
 # ----------------------------------------------------------------------------------------------------------- deadlines
 
 
-def test_a_job_that_takes_too_long_is_cancelled_and_its_workers_end() -> None:
+def test_a_job_that_takes_too_long_fails_and_its_workers_end() -> None:
     seen = started(activeDeadlineSeconds=50)
     assert conditions_of(seen)["Failed"] == ("True", "DeadlineExceeded")
-    assert actions_of(seen) == ["CancelJob", "ChangeWorkers"]
+    assert actions_of(seen) == ["ChangeWorkers"]
     assert decide(started(activeDeadlineSeconds=51)).outcome is None
 
 
@@ -321,7 +321,7 @@ def test_a_job_that_was_complete_in_time_is_not_failed_by_a_late_look() -> None:
     assert conditions_of(seen)["Complete"] == ("True", "Published")
 
 
-def test_a_cancellation_that_got_lost_is_repeated() -> None:
+def test_a_coordinator_is_cancelled_once_the_reason_is_reported_and_again_if_that_got_lost() -> None:
     seen = dataclasses.replace(_ended("Failed", "DeadlineExceeded", ago_s=5), answer=answer("Mapping"))
     assert "CancelJob" in actions_of(seen)
     done = dataclasses.replace(seen, answer=answer("Cancelled"))

@@ -32,7 +32,9 @@ def plan(seen: Observed, outcome: Outcome) -> Iterator[Action]:
     if _may_lose_its_finalizer(seen, outcome):
         yield RemoveFinalizer()
     progress = seen.answer.progress
-    if not outcome.by_coordinator and progress is not None and progress.state not in FINAL_STATES:
+    # Told once its reason is reported: a coordinator that was cancelled can only say that it was.
+    is_to_be_told = not (outcome.by_coordinator or outcome.is_new)
+    if is_to_be_told and progress is not None and progress.state not in FINAL_STATES:
         yield CancelJob()
     workers = seen.children.workers
     if workers is not None and not (workers.is_complete or workers.is_failed or workers.is_suspended):
@@ -53,7 +55,8 @@ def next_look_s(seen: Observed, outcome: Outcome) -> float:
     workers = seen.children.workers
     if workers is not None and not (workers.is_complete or workers.is_failed or workers.is_suspended):
         due.append(ended + seen.settings.wind_down_s - seen.now_s if outcome.by_coordinator else 2.0)
-    if _may_lose_its_finalizer(seen, outcome) or (outcome.kind == "Complete" and outcome.is_new):
+    is_called_for = outcome.is_new and (outcome.kind == "Complete" or not outcome.by_coordinator)
+    if _may_lose_its_finalizer(seen, outcome) or is_called_for:
         due.append(_SOON_S)
     return max(0.5, min(due))
 
