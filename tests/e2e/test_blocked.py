@@ -62,6 +62,7 @@ def test_a_quota_that_is_too_small_is_told_of_in_its_own_words_and_raising_it_is
     expect_oracle(namespace, job, tmp_path)
 
 
+@pytest.mark.full
 def test_a_pod_that_fits_nowhere_is_told_of_in_the_schedulers_words_and_goes_on_with_a_node_that_fits(
     namespace: Namespace, tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_killed_coordinator_process_comes_back_in_its_pod(stage: Stage, shuffl
     assert job.namespace.get("pod", job.coordinator())["metadata"]["uid"] == before
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shuffle", SHUFFLES)
 def test_a_coordinator_killed_while_it_publishes_ends_what_it_began(stage: Stage, shuffle: str, tmp_path: Path) -> None:
     job = stage.start(f"publish-{shuffle.lower()}", shuffle, "map-begin", "map-end", reducers=PARTS)

@@ -52,8 +52,10 @@ def _apply_again(job: GatedJob, shuffle: str, *open_gates: str) -> GatedJob:
 @pytest.mark.parametrize(
     ("name", "shuffle", "gates", "place"),
     [
-        ("again-mapping", "Shared", ("map-begin",), "map-end"),
-        ("again-reducing", "Peer", ("map-begin", "map-end"), "reduce-begin"),
+        pytest.param("again-mapping", "Shared", ("map-begin",), "map-end", id="mapping"),
+        pytest.param(
+            "again-reducing", "Peer", ("map-begin", "map-end"), "reduce-begin", id="reducing", marks=pytest.mark.full
+        ),
     ],
 )
 def test_a_job_deleted_at_work_leaves_its_output_folder_to_the_same_job_applied_again(

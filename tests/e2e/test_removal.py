@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support import clusterjobs
 from tests.support.claimfiles import claim, read_claim
 from tests.support.gatedjobs import staged
@@ -13,12 +15,17 @@ FINALIZER = "mapreduce.dev/runs"
 GONE_WITHIN_S = 120.0
 
 
-def test_a_namespace_with_jobs_in_every_state_is_deleted_and_nothing_is_stuck(namespace: Namespace) -> None:
+@pytest.mark.parametrize(
+    "shuffle", ["Shared", pytest.param("Peer", marks=pytest.mark.full)]
+)  # workers with Peer stay half of their grace, for copies that nobody takes any more
+def test_a_namespace_with_jobs_in_every_state_is_deleted_and_nothing_is_stuck(
+    namespace: Namespace, shuffle: str
+) -> None:
     """One of them has its log on a given claim, and nothing can be made any more that would tidy up there."""
     with own_namespace(namespace.cluster, f"{namespace.name}-goes") as going:
         with staged(going) as stage:
             mapping = stage.start("mapping", "Shared", "map-begin")
-            reducing = stage.start("reducing", "Peer", "map-begin", "map-end")
+            reducing = stage.start("reducing", shuffle, "map-begin", "map-end")
             given = stage.start("given", "Shared", "map-begin", storage=_given("logs"))
             going.apply(claim("logs"), clusterjobs.job("blocked", texts=["a\n"], image="localhost/no-such-image:1"))
             mapping.until_at("map-end", 1)

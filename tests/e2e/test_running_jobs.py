@@ -83,6 +83,7 @@ def test_code_that_raises_fails_the_job_with_the_record_it_raised_at(namespace: 
     assert "three" in failed["message"]
 
 
+@pytest.mark.full
 def test_an_output_that_is_there_is_refused_and_not_touched(namespace: Namespace) -> None:
     namespace.apply(clusterjobs.job("first", texts=["first\n"]))
     clusterjobs.await_complete(namespace, "first")

@@ -36,6 +36,7 @@ def test_a_frozen_worker_loses_its_task_and_cannot_commit_it_when_it_wakes(
     _expect_oracle(namespace, manifest, tmp_path)
 
 
+@pytest.mark.full
 def test_a_worker_without_a_network_is_given_up(namespace: Namespace, tmp_path: Path) -> None:
     manifest = clusterjobs.slow_job("cut", maps=16, seconds_per_map=1.0, leaseSeconds=5, storage={"shuffle": "Peer"})
     namespace.apply(manifest)

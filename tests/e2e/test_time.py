@@ -20,6 +20,7 @@ def test_a_job_whose_time_is_up_fails_and_stops(namespace: Namespace) -> None:
     namespace.until_gone("pods", f"{clusterjobs.labels_of(ended)},app.kubernetes.io/component=worker")
 
 
+@pytest.mark.full
 def test_a_finished_job_goes_away_after_its_time_and_leaves_its_output(namespace: Namespace, tmp_path: Path) -> None:
     manifest = clusterjobs.job("brief", texts=["a b a\n"], ttlSecondsAfterFinished=3)
     namespace.apply(manifest)

@@ -19,6 +19,7 @@ BEFORE_THEM: Final = (
     "test_blocked.py",
     "test_faults_code.py",
     "test_faults_coordinator.py",
+    "test_faults_deletion.py",
     "test_removal.py",
     "test_silence.py",
     "test_time.py",
