@@ -61,6 +61,9 @@ def down(name: str) -> bool:
     """Ends the cluster and everything that belongs to it; a given one is left alone. Says whether there was one."""
     with locked(f"cluster-{name}"):
         known = current(name)
+        if known is None and _state_folder(name).is_dir():  # its start was cut off: nodes may be there all the same
+            _remove(name, _engine(decide_way(probing.gather_facts()).way))
+            return True
         if known is None or Way(known.way) is Way.GIVEN:
             return False
         _remove(name, known.engine)

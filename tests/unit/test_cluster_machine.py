@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import kindcluster, packages, probing
+from cluster import caching, engines, kindcluster, packages, probing
 from cluster.deciding import Way
+from cluster.engines import Engine
 from cluster.errors import ClusterError
 from cluster.nodes import Cluster
 
@@ -48,6 +49,27 @@ def test_a_given_cluster_hides_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_given_cluster_is_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MR_KUBECONFIG", "/given")
     assert kindcluster.down("mine") is False
+
+
+def test_what_a_start_that_was_cut_off_has_left_is_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No node is known of it yet, but some may be there."""
+    called: list[tuple[str, ...]] = []
+
+    def call(_engine: Engine, *words: str, **_options: object) -> str:
+        called.append(words)
+        return "node-1 node-2" if words[0] == "ps" else ""
+
+    monkeypatch.setattr(Engine, "call", call)
+    monkeypatch.setattr(engines, "is_installed", lambda _name: True)
+    monkeypatch.setattr(engines, "RUN_FOLDER", tmp_path / "run")
+    assert kindcluster.down("mine") is False
+    assert called == []
+    state = caching.cache_root() / "clusters" / "mine"
+    state.mkdir(parents=True)
+    assert kindcluster.down("mine") is True
+    (removal,) = (words for words in called if words[0] == "rm")
+    assert removal[-2:] == ("node-1", "node-2")
+    assert not state.exists()
 
 
 def test_workers_may_be_killed_but_not_the_control_plane() -> None:
