@@ -61,12 +61,13 @@ def down(name: str) -> bool:
     """Ends the cluster and everything that belongs to it; a given one is left alone. Says whether there was one."""
     with locked(f"cluster-{name}"):
         known = current(name)
-        if known is None and _state_folder(name).is_dir():  # its start was cut off: nodes may be there all the same
-            _remove(name, _engine(decide_way(probing.gather_facts()).way))
-            return True
-        if known is None or Way(known.way) is Way.GIVEN:
+        if known is None and not _state_folder(name).is_dir():
             return False
-        _remove(name, known.engine)
+        # without a record its start was cut off: nodes may be there all the same
+        way = Way(known.way) if known else decide_way(probing.gather_facts()).way
+        if way is Way.GIVEN:
+            return False
+        _remove(name, _engine(way))
         return True
 
 

@@ -19,8 +19,7 @@ import msgspec
 from cluster.running import wait_until
 from tests.support import clusterjobs
 from tests.support.claimfiles import ClaimFiles, claim, claim_files
-from tests.support.kubeapi import path_of
-from tests.support.kubecalls import WITHIN_S, Namespace, Object, calls, holds
+from tests.support.kubecalls import WITHIN_S, Namespace, Object, holds
 from tests.support.steppedjobs import SPLIT_BYTES, text_of
 
 CLAIM: Final = "stage"
@@ -141,9 +140,7 @@ class GatedJob:
         return f"{self.found()['status']['coordinator']['service']}-0"
 
     def _metrics(self) -> str:
-        path = f"{path_of('pods', self.namespace.name, self.coordinator())}:8082/proxy/metrics"
-        with calls(self.namespace.cluster).stream("GET", path) as answer:
-            return answer.read().decode() if answer.status == 200 else ""
+        return self.namespace.text_of_pod(self.coordinator(), ":8082/proxy/metrics")
 
     def patch(self, **spec: Any) -> None:
         """Changes the specification."""

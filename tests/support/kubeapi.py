@@ -97,6 +97,14 @@ class KubeApi:
         path = path_of(resource, namespace, name) + (f"/{subresource}" if subresource else "")
         return self.ask("PATCH", path, change, "application/merge-patch+json")
 
+    def patch_if_there(self, resource: str, namespace: str, name: str, change: Object, subresource: str = "") -> None:
+        """The same; nothing to change is fine: somebody deleted it meanwhile."""
+        try:
+            self.patch(resource, namespace, name, change, subresource)
+        except ApiRefused as refused:
+            if refused.status != 404:
+                raise
+
     def apply(self, resource: str, namespace: str, content: Object) -> Object:
         """A server-side apply with force, as the field manager `test`."""
         path = path_of(resource, namespace, content["metadata"]["name"])

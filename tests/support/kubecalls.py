@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from cluster.errors import CommandFailed
 from cluster.nodes import Cluster
-from mapreduce.errors import Unreachable
+from mapreduce.errors import MapReduceError, Unreachable
 from mapreduce_cli.cluster import access
 from tests.support.kubeapi import path_of
 
@@ -58,9 +58,16 @@ class Namespace:
 
     def log(self, pod: str, container: str) -> str:
         """What a container has said since its start; nothing while it is not there."""
-        path = f"{path_of('pods', self.name, pod)}/log"
-        with calls(self.cluster).stream("GET", path, query={"container": container}) as answer:
-            return answer.read().decode(errors="replace") if answer.status == 200 else ""
+        return self.text_of_pod(pod, "/log", container=container)
+
+    def text_of_pod(self, pod: str, path: str, **query: str) -> str:
+        """What the API gives below a pod; nothing while that cannot be had."""
+        where = path_of("pods", self.name, pod)
+        try:
+            with calls(self.cluster).stream("GET", f"{where}{path}", query=query) as answer:
+                return answer.read().decode(errors="replace") if answer.status == 200 else ""
+        except Unreachable:
+            return ""
 
     def get(self, kind: str, name: str) -> Object:
         """An object that is there."""
@@ -96,7 +103,7 @@ class Namespace:
         while True:
             try:
                 found = self.find(kind, name)
-            except Unreachable:  # the API server is busy, or a test has just taken it away
+            except MapReduceError:  # the API server is busy, or a test has just taken it away
                 found = None
             if found is not None and is_so(found):
                 return found

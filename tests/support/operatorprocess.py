@@ -25,14 +25,8 @@ SHORT_WAITS: Mapping[str, str] = {
     "MR_CLEANUP_DEADLINE_SECONDS": "8",
 }
 LEASE_S = float(SHORT_WAITS["MR_LEASE_SECONDS"])
-#: As in a cluster: what is measured with many jobs must not be how often short waits have it look.
-USUAL_WAITS: Mapping[str, str] = {
-    "MR_LEASE_SECONDS": "15",
-    "MR_WATCH_SECONDS": "60",
-    "MR_REQUEST_SECONDS": "30",
-    "MR_POLL_SECONDS": "2",
-    "MR_RESYNC_SECONDS": "300",
-}
+#: The operator's own, as in a cluster: what is measured with many jobs must not be how often short waits have it look.
+USUAL_WAITS: Mapping[str, str] = dict.fromkeys(SHORT_WAITS, "")
 LEASE_NAMESPACE = "mapreduce-system"
 
 

@@ -108,11 +108,7 @@ class ScriptedCluster:
 
     def set_pod(self, name: str, status: Object) -> None:
         """Gives one pod a status."""
-        try:
-            self.api.patch("pods", self.namespace, name, {"status": status}, "status")
-        except ApiRefused as refused:
-            if refused.status != 404:  # somebody deleted it meanwhile
-                raise
+        self.api.patch_if_there("pods", self.namespace, name, {"status": status}, "status")
 
     def children(self) -> dict[str, list[str]]:
         """Names of all that may be a job's, by resource; what is empty is left out."""
@@ -231,11 +227,8 @@ class ScriptedCluster:
         if any(before.get(key, 0) != value for key, value in status.items() if key != "startTime"):
             if before.get("startTime"):
                 status.pop("startTime", None)
-            try:
-                self.api.patch(resource, self.namespace, owner["metadata"]["name"], {"status": status}, "status")
-            except ApiRefused as refused:
-                if refused.status != 404:
-                    raise
+            name = owner["metadata"]["name"]
+            self.api.patch_if_there(resource, self.namespace, name, {"status": status}, "status")
 
     # ------------------------------------------------------------------------------------------------------- objects
     def _pods_of(self, owner: Object) -> list[Object]:

@@ -226,9 +226,7 @@ class Agent:
     def _take_on(self, assignment: Assignment) -> None:
         prepared = self._preparer.prepare_now(assignment)
         if prepared is not None:
-            if prepared.job.is_peer:
-                self._server.start()
-            self._ready.put(prepared)
+            self._put(prepared)
         else:
             self._preparer.prepare(assignment)
 
@@ -255,13 +253,16 @@ class Agent:
         if isinstance(outcome, Failure):
             self._report(Fail(id=assignment.id, failure=outcome))
             return
-        if outcome.job.is_peer:
-            self._server.start()
         if outcome.job.is_by_coordinator or outcome.inputs:
             with self._shared.changed:
                 self._shared.session.keeps_runs |= outcome.job.is_by_coordinator
                 self._shared.session.fetches_ahead |= bool(outcome.inputs)
-        self._ready.put(outcome)
+        self._put(outcome)
+
+    def _put(self, prepared: Prepared) -> None:
+        if prepared.job.is_peer:
+            self._server.start()
+        self._ready.put(prepared)
 
     # ----------------------------------------------------------------------------------------------- as owner of slots
 
