@@ -259,6 +259,22 @@ def test_a_job_past_its_deadline_is_cancelled_at_its_coordinator() -> None:
     run_story(story)
 
 
+def test_a_suspended_job_tells_what_was_committed_while_its_workers_went() -> None:
+    async def story() -> None:
+        world = World()
+        await world.settle()
+        world.edit(_suspend)
+        await world.look()
+        world.cluster.settle()  # the workers' pods end, not without a last commit
+        world.said.fields = {"maps": TaskCounts(total=8, committed=7)}
+        world.time.at_s -= 2  # so soon after the last report that none may be written yet
+        await world.look()
+        await world.settle()
+        assert (world.job.status.state, world.job.status.maps.progress) == ("Suspended", "7/8")
+
+    run_story(story)
+
+
 # --------------------------------------------------------------------------------------------------------------- random
 
 

@@ -145,8 +145,23 @@ def test_the_coordinator_stays_until_the_workers_have_drained() -> None:
     seen = _with_children(started(suspend=True), workers=batch(is_suspended=True))
     assert actions_of(seen) == []
     assert conditions_of(seen)["Suspended"] == ("False", "Draining")
-    drained = _with_children(seen, pods=(coordinator(),))
+    drained = dataclasses.replace(_with_children(seen, pods=(coordinator(),)), answer=Answer())
     assert plan(drained).actions == (actions.ScaleCoordinator(name=NAMES.coordinator, replicas=0),)
+
+
+def test_the_coordinator_stays_until_what_its_workers_committed_last_is_reported() -> None:
+    """Or nobody would know how far a suspended job is: its status may be written once a second only."""
+    drained = _with_children(started(suspend=True), workers=batch(is_suspended=True), pods=(coordinator(),))
+    said = answer(maps=TaskCounts(total=8, committed=5))
+    seen = dataclasses.replace(drained, answer=said)
+    assert actions_of(seen) == []
+    assert plan(seen).look_again_s == pytest.approx(0.5)
+    reported = plan(seen).status
+    assert reported is not None
+    seen = dataclasses.replace(seen, job=dataclasses.replace(seen.job, status=reported))
+    assert actions_of(seen) == ["ScaleCoordinator"]
+    silent = dataclasses.replace(drained, answer=Answer(problem="connection refused"))
+    assert actions_of(silent) == ["ScaleCoordinator"]
 
 
 def test_a_job_is_suspended_when_it_has_no_pods() -> None:

@@ -16,8 +16,20 @@ def suspend(seen: Observed) -> Iterator[Action]:
         return
     if seen.children.live_workers:
         return  # they bring their work to the coordinator: it has to stay until they are gone
-    if stateful_set is not None and stateful_set.replicas and not stateful_set.is_going:
+    if stateful_set is not None and stateful_set.replicas and not stateful_set.is_going and is_counted(seen):
         yield ScaleCoordinator(name=stateful_set.name, replicas=0)
+
+
+def is_counted(seen: Observed) -> bool:
+    """Whether what the coordinator says is committed is on the object: nobody can ask it once its pod is gone.
+
+    Reports are written after the actions of a pass, so this takes one pass more. A silent coordinator delays nothing.
+    """
+    said, reported = seen.answer.progress, seen.job.status
+    return said is None or all(
+        (new.committed, new.total) == (old.committed, old.total)
+        for new, old in ((said.maps, reported.maps), (said.reduces, reported.reduces))
+    )
 
 
 def is_suspended(seen: Observed) -> bool:
