@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Where Python is told to write no bytecode, each of the thousands of processes of a test run would compile its libraries.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test lint docs bench bench-peers clean
 
 setup: $(VENV)/.ready
@@ -31,10 +34,10 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Every check, then every test, in one process more than there are cores (some of them wait) but at most four; TESTS= gives
+# Every check, then every test, in two processes more than there are cores (many tests wait) but at most four; TESTS= gives
 # pytest other arguments. Tests that need a cluster are skipped where none runs, see `make cluster`; with REQUIRE_CLUSTER=1
 # one is built and started, or they fail. Tiers run in the order of tests/conftest.py, which also keeps together what shares.
-PROCESSES ?= $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+PROCESSES ?= $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 2))')
 test: lint
 	$(BIN)/pytest --numprocesses=$(PROCESSES) --no-loadscope-reorder $(TESTS)
 

@@ -46,7 +46,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.timeout(300, func_only=True))  # of the test alone: the programs may have to be built
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """etcd and kube-apiserver that know `MapReduceJob`."""
     if os.environ.get("REQUIRE_CLUSTER") == "1":
@@ -62,7 +62,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api(plane: ControlPlane) -> Iterator[KubeApi]:
     """Plain calls of that server."""
     with closing(KubeApi(plane.url, plane.ca_file, plane.token)) as calls:

@@ -63,6 +63,8 @@ class ApiProxy:
     def __init__(self, upstream: str, upstream_ca: Path, serving: Certificate, *, keeps_bodies: bool = True) -> None:
         """Starts nothing. Without `keeps_bodies` long runs remember what was called and not what with."""
         self.calls: list[Call] = []
+        self.news = 0
+        """Grows when a call that changes something comes, and when it is answered."""
         self.url = ""
         self._upstream, self._ca, self._serving, self._keeps_bodies = upstream, upstream_ca, serving, keeps_bodies
         self._rules: list[Rule] = []
@@ -157,6 +159,7 @@ class ApiProxy:
         call = Call(len(self.calls), request.method, request.path, dict(request.query), at_s=time.monotonic())
         call.body = body if self._keeps_bodies else b""
         self.calls.append(call)
+        self.news += call.is_change
         fault = next((rule.fault for rule in tuple(self._rules) if rule.takes(call)), None)
         match fault:
             case Delay(by_s):
@@ -192,6 +195,7 @@ class ApiProxy:
                 return await self._pass_events(request, call, reply, back, fault)
             content = await reply.read()
             call.status = reply.status
+            self.news += call.is_change
             if isinstance(fault, LoseReply):
                 await asyncio.to_thread(fault.does, call)
                 return _broken(request)

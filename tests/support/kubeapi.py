@@ -59,6 +59,9 @@ class KubeApi:
         self._address, self._token = (host, int(port)), token
         self._trust = ssl.create_default_context(cafile=str(ca_file))
         self._local = threading.local()
+        self.writes = 0
+        """Calls so far that may have changed something."""
+        self.deletions = 0
         self._connections: list[http.client.HTTPSConnection] = []
 
     def close(self) -> None:
@@ -124,6 +127,8 @@ class KubeApi:
         """One call; raises `ApiRefused`."""
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
         body = None if content is None else json.dumps(content)
+        self.writes += method != "GET"
+        self.deletions += method == "DELETE"
         try:
             status, data = self._exchange(self._connection(fresh=False), method, path, body, headers)
         except (http.client.HTTPException, ConnectionError):  # an idle connection that the server has ended

@@ -22,27 +22,27 @@ _numbers = itertools.count(1)
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def proxy(plane: ControlPlane) -> Iterator[ApiProxy]:
     """What stands between the operator and the API."""
     with api_proxy(plane) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def coordinators() -> Iterator[StandIn]:
     """All jobs' coordinators."""
     with stand_in() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def operator_token(api: KubeApi) -> str:
     """The token of the operator's account, which has the roles of its chart and nothing else."""
     return give_operator_rights(api, LEASE_NAMESPACE)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def session_operator(
     plane: ControlPlane,
     proxy: ApiProxy,

@@ -24,6 +24,7 @@ from tests.support.scriptedcluster import PodScript, ScriptedCluster, ended, is_
 
 PATIENCE_S = 90.0
 _PAUSE_S = 0.1
+_LOOK_S = 0.5
 CODE = """
 def mapper(line):
     for word in line.split():
@@ -67,8 +68,13 @@ class Stage:
     cleanup: PodScript = ended(0, reason="Completed")  # noqa: RUF009 - a function, and no state
     """What becomes of pods that clean up after a deleted job."""
 
+    _seen: tuple[int, int] = (0, 0)
+    _collected: tuple[int, int] = (0, 0)
+    _synced_s: float = float("-inf")
+
     def __post_init__(self) -> None:
         self.cluster.worker = self._script
+        self._collected = len(self.proxy.calls), self.api.deletions
 
     @property
     def namespace(self) -> str:
@@ -86,7 +92,8 @@ class Stage:
         is_short_of_time = self.needs_operator and self.operator.has_lost_its_lease
         if not self.operator.is_running and (self.revives_operator or is_short_of_time):
             self.operator.start()  # as its Deployment does
-        self.cluster.sync()
+        self._seen, self._synced_s = self._news(), time.monotonic()
+        self.cluster.sync(collects=self._has_garbage())
         ready = {pod["metadata"]["name"] for pod in self.cluster.pods() if is_ready(pod)}
         for job in self.jobs:
             if job.names.coordinator_pod in ready:
@@ -99,14 +106,15 @@ class Stage:
     ) -> float:
         """Plays rounds, with a pause between two of them, until it is so; the seconds it took."""
         started_s = time.monotonic()
+        self.sync()
         while True:
-            self.sync()
             if is_so():
                 return time.monotonic() - started_s
             is_expected = self.operator.is_running or self.operator.has_lost_its_lease  # then the next round starts it
             assert is_expected or not self.needs_operator, self.story(what)
             assert time.monotonic() - started_s < within_s, self.story(what)
             time.sleep(pause_s)
+            self._sync_if_due()
 
     def until_quiet(self, quiet_s: float = 1.0) -> None:
         """Plays rounds until the operator has changed nothing in this namespace for some time."""
@@ -114,10 +122,27 @@ class Stage:
         deadline_s = since_s + PATIENCE_S
         while time.monotonic() - since_s < quiet_s:
             assert time.monotonic() < deadline_s, self.story(f"{quiet_s:g} seconds without a change by the operator")
-            self.sync()
+            self._sync_if_due()
             if len(self.changes()) != count:
                 count, since_s = len(self.changes()), time.monotonic()
             time.sleep(_PAUSE_S)
+
+    def _sync_if_due(self) -> None:
+        """A round where operator or test changed something: looking in vain would be most of the server's work."""
+        if self._news() != self._seen or time.monotonic() - self._synced_s >= _LOOK_S:
+            self.sync()
+
+    def _has_garbage(self) -> bool:
+        """Whether something may have gone since the last look at this: a deletion, or the last finalizer of a job."""
+        first, deletions = self._collected
+        self._collected = len(self.proxy.calls), self.api.deletions
+        return deletions != self.api.deletions or any(
+            call.method == "DELETE" or (call.is_change and call.resource == "mapreducejobs" and not call.subresource)
+            for call in self.proxy.calls[first:]
+        )
+
+    def _news(self) -> tuple[int, int]:
+        return self.proxy.news, self.api.writes
 
     def _script(self, pod: Object) -> Object | None:
         labels = pod["metadata"]["labels"]

@@ -87,8 +87,8 @@ class ScriptedCluster:
     _round: int = 0
     _by_owner: dict[str, list[Object]] = field(default_factory=dict)
 
-    def sync(self) -> None:
-        """One round of everything."""
+    def sync(self, *, collects: bool = False) -> None:
+        """One round of everything; garbage, which takes most calls, is collected when asked for and now and then."""
         self._by_owner = {}
         for pod in self.pods():
             for owner in pod["metadata"].get("ownerReferences", ()):
@@ -100,7 +100,7 @@ class ScriptedCluster:
             if "deletionTimestamp" not in job["metadata"]:
                 self._sync_job(job)
         self._round += 1
-        if self._round % _ROUNDS_PER_COLLECTION == 0:
+        if collects or self._round % _ROUNDS_PER_COLLECTION == 0:
             self.collect_garbage()
 
     def pods(self, selector: str = "") -> list[Object]:
