@@ -34,8 +34,16 @@ _SERVED_WITHIN_S = 30.0
 _numbers = itertools.count(1)
 
 
-#: Of these modules each takes as long as several others: they begin first.
-_LONGEST: Final = ("test_operator_faults.py", "test_operator_deletion.py", "test_operator_killed.py")
+#: Of these modules each takes as long as several others: they begin first. The one with most jobs is not beside the one
+#: in which operators have to keep a Lease.
+_LONGEST: Final = (
+    "test_operator_limits.py",
+    "test_operator_faults.py",
+    "test_operator_deletion.py",
+    "test_operator_killed.py",
+    "test_operator_trouble.py",
+    "test_operator_instances.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,9 +32,19 @@ def second_proxy(plane: ControlPlane) -> Iterator[ApiProxy]:
 
 @pytest.fixture
 def second(
-    plane: ControlPlane, second_proxy: ApiProxy, coordinators: StandIn, operator_token: str, tmp_path: Path
+    stage: Stage,
+    plane: ControlPlane,
+    second_proxy: ApiProxy,
+    coordinators: StandIn,
+    operator_token: str,
+    tmp_path: Path,
 ) -> Iterator[OperatorProcess]:
-    """Another operator, by a way to the API of its own, so that its calls can be told from the first one's."""
+    """Another operator, by a way to the API of its own, so that its calls can be told from the first one's.
+
+    The first one acts: in the test before it may have waited for the Lease, or have ended and been started anew.
+    """
+    stage.operator.until_healthy()
+    stage.until(lambda: _holder(stage).startswith("operator-a"), "the first operator's Lease")
     kubeconfig = write_kubeconfig(second_proxy, plane, operator_token, tmp_path / "kubeconfig")
     with operator_process(tmp_path, kubeconfig, coordinators.url, name="operator-b") as running:
         yield running
@@ -100,7 +110,6 @@ def test_an_operator_that_stood_still_and_lost_its_lease_does_not_act_when_it_wa
 
 def test_an_operator_that_is_asked_to_end_hands_over_at_once(stage: Stage, second: OperatorProcess) -> None:
     second.until_healthy()
-    stage.until(lambda: _holder(stage).startswith("operator-a"), "the holder")
     started_s = time.monotonic()
     assert stage.operator.end() == 0
     assert time.monotonic() - started_s < 10

@@ -17,7 +17,7 @@ from tests.support.mrruns import DEADLINE_S, until
 
 #: Long enough for a busy machine, short enough for a test that waits for each of them.
 SHORT_WAITS: Mapping[str, str] = {
-    "MR_LEASE_SECONDS": "9",
+    "MR_LEASE_SECONDS": "15",
     "MR_WATCH_SECONDS": "6",
     "MR_REQUEST_SECONDS": "5",
     "MR_POLL_SECONDS": "0.3",
