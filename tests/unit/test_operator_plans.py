@@ -153,6 +153,8 @@ def test_the_coordinator_stays_until_what_its_workers_committed_last_is_reported
     """Or nobody would know how far a suspended job is: its status may be written once a second only."""
     drained = _with_children(started(suspend=True), workers=batch(is_suspended=True), pods=(coordinator(),))
     said = answer(maps=TaskCounts(total=8, committed=5))
+    draining = dataclasses.replace(_with_children(started(suspend=True), workers=batch(is_suspended=True)), answer=said)
+    assert plan(draining).look_again_s is None, "while workers go it is looked at as often as any job"
     seen = dataclasses.replace(drained, answer=said)
     assert actions_of(seen) == []
     assert plan(seen).look_again_s == pytest.approx(0.5)

@@ -27,7 +27,6 @@ from mapreduce_operator.planning.verdict import Verdict
 from mapreduce_operator.statusmodel import JobStatus
 
 _DELETION_LOOK_S = 2.0
-_COUNTED_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +90,5 @@ def _look_again_s(seen: Observed, verdict: Verdict) -> float | None:
     if verdict.outcome is not None:
         return ending.next_look_s(seen, verdict.outcome)
     if verdict.is_suspending:
-        if verdict.is_suspended:
-            return seen.settings.resync_s
-        return None if suspension.is_counted(seen) else _COUNTED_LOOK_S
+        return suspension.next_look_s(seen)
     return None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from mapreduce_operator.planning.actions import Action, ChangeWorkers, ScaleCoordinator
 from mapreduce_operator.planning.observed import Observed
+
+_SOON_S: Final = 0.5
 
 
 def suspend(seen: Observed) -> Iterator[Action]:
@@ -16,11 +19,11 @@ def suspend(seen: Observed) -> Iterator[Action]:
         return
     if seen.children.live_workers:
         return  # they bring their work to the coordinator: it has to stay until they are gone
-    if stateful_set is not None and stateful_set.replicas and not stateful_set.is_going and is_counted(seen):
+    if stateful_set is not None and stateful_set.replicas and not stateful_set.is_going and _is_counted(seen):
         yield ScaleCoordinator(name=stateful_set.name, replicas=0)
 
 
-def is_counted(seen: Observed) -> bool:
+def _is_counted(seen: Observed) -> bool:
     """Whether what the coordinator says is committed is on the object: nobody can ask it once its pod is gone.
 
     Reports are written after the actions of a pass, so this takes one pass more. A silent coordinator delays nothing.
@@ -41,6 +44,13 @@ def is_suspended(seen: Observed) -> bool:
         and not seen.children.live_workers
         and seen.children.coordinator is None
     )
+
+
+def next_look_s(seen: Observed) -> float | None:
+    """When something has to be done next for a job that is suspended; None: as often as for one that runs."""
+    if is_suspended(seen):
+        return seen.settings.resync_s
+    return None if seen.children.live_workers or _is_counted(seen) else _SOON_S
 
 
 def resume(seen: Observed) -> Iterator[Action]:
