@@ -54,6 +54,12 @@ class Call:
         return self.method not in {"GET", "HEAD"} and "dryRun" not in self.query
 
     @property
+    def may_leave_garbage(self) -> bool:
+        """It deletes something, or may take the last finalizer off a job."""
+        is_of_job = self.is_change and self.resource == "mapreducejobs" and not self.subresource
+        return self.method == "DELETE" or is_of_job
+
+    @property
     def content(self) -> Any:
         """The body as JSON."""
         return json.loads(self.body)

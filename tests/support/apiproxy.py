@@ -65,6 +65,8 @@ class ApiProxy:
         self.calls: list[Call] = []
         self.news = 0
         """Grows when a call that changes something comes, and when it is answered."""
+        self.deletions = 0
+        """The same, of calls that may leave garbage."""
         self.url = ""
         self._upstream, self._ca, self._serving, self._keeps_bodies = upstream, upstream_ca, serving, keeps_bodies
         self._rules: list[Rule] = []
@@ -154,12 +156,16 @@ class ApiProxy:
             watch.orders.put_nowait(order)
         return len(chosen)
 
+    def _count(self, call: Call) -> None:
+        self.news += call.is_change
+        self.deletions += call.may_leave_garbage
+
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         call = Call(len(self.calls), request.method, request.path, dict(request.query), at_s=time.monotonic())
         call.body = body if self._keeps_bodies else b""
         self.calls.append(call)
-        self.news += call.is_change
+        self._count(call)
         fault = next((rule.fault for rule in tuple(self._rules) if rule.takes(call)), None)
         match fault:
             case Delay(by_s):
@@ -195,7 +201,7 @@ class ApiProxy:
                 return await self._pass_events(request, call, reply, back, fault)
             content = await reply.read()
             call.status = reply.status
-            self.news += call.is_change
+            self._count(call)
             if isinstance(fault, LoseReply):
                 await asyncio.to_thread(fault.does, call)
                 return _broken(request)

@@ -74,7 +74,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.cluster.worker = self._script
-        self._collected = len(self.proxy.calls), self.api.deletions
+        self._collected = self._deletions()
 
     @property
     def namespace(self) -> str:
@@ -93,7 +93,8 @@ class Stage:
         if not self.operator.is_running and (self.revives_operator or is_short_of_time):
             self.operator.start()  # as its Deployment does
         self._seen, self._synced_s = self._news(), time.monotonic()
-        self.cluster.sync(collects=self._has_garbage())
+        before, self._collected = self._collected, self._deletions()
+        self.cluster.sync(collects=before != self._collected)
         ready = {pod["metadata"]["name"] for pod in self.cluster.pods() if is_ready(pod)}
         for job in self.jobs:
             if job.names.coordinator_pod in ready:
@@ -132,17 +133,11 @@ class Stage:
         if self._news() != self._seen or time.monotonic() - self._synced_s >= _LOOK_S:
             self.sync()
 
-    def _has_garbage(self) -> bool:
-        """Whether something may have gone since the last look at this: a deletion, or the last finalizer of a job."""
-        first, deletions = self._collected
-        self._collected = len(self.proxy.calls), self.api.deletions
-        return deletions != self.api.deletions or any(
-            call.method == "DELETE" or (call.is_change and call.resource == "mapreducejobs" and not call.subresource)
-            for call in self.proxy.calls[first:]
-        )
-
     def _news(self) -> tuple[int, int]:
         return self.proxy.news, self.api.writes
+
+    def _deletions(self) -> tuple[int, int]:
+        return self.proxy.deletions, self.api.deletions
 
     def _script(self, pod: Object) -> Object | None:
         labels = pod["metadata"]["labels"]
