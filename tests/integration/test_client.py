@@ -10,12 +10,16 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from cluster.running import wait_until
 from mapreduce.errors import Unauthorized, Unreachable
+from mapreduce.protocol import connection
 from mapreduce.protocol.client import (
     CoordinatorClient,
     FolderEndpoint,
@@ -185,6 +189,43 @@ def test_silence_ends_at_the_deadline() -> None:
         pytest.raises(Unreachable, match="timed out"),
     ):
         client.statuses()
+
+
+def test_an_address_that_swallows_every_packet_is_given_up_long_before_an_answer_would_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "CONNECT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        with (
+            socket.create_connection(address),
+            client_of(f"http://127.0.0.1:{address[1]}", deadline_s=3_600.0) as client,
+            pytest.raises(Unreachable, match="timed out"),
+        ):
+            client.statuses()
+
+
+def test_a_call_that_waits_can_be_interrupted_from_another_thread() -> None:
+    with (
+        saying(None) as (url, asked),
+        closing(WorkerClient(UrlEndpoint(url, "t"), deadline_s=3_600.0)) as client,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        call = beside.submit(client.next, "s", NextRequest(epoch=1, worker=WORKER, call=1))
+        wait_until("the call has arrived", (bool(asked) for _ in count()), timeout_s=30)
+        client.interrupt()
+        with pytest.raises(Unreachable):
+            call.result(30)
+
+
+def test_the_kernel_asks_whether_a_silent_coordinator_is_still_there() -> None:
+    with saying(answer(EMPTY_LIST)) as (url, _):
+        own = connection.Connection(UrlEndpoint(url, "t"))
+        with closing(own):
+            own.call(connection.Request("GET", "/v1/jobs"))
+            sock = own._http.sock  # type: ignore[union-attr]
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) < 10
 
 
 @pytest.mark.parametrize(

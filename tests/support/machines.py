@@ -119,7 +119,8 @@ class Bench:
         invariants.check_replay(self.state, state)
         epoch = self.state.epoch + 1
         self.machine = Machine(state, self.settings, split_of=lambda _job, _index: SPLIT)
-        self.machine.sessions = Sessions.rearmed(state, self.now_s, LEASE_S)
+        lease_s = LEASE_S if state.current_job is None else state.current_job.spec.lease_seconds
+        self.machine.sessions = Sessions.rearmed(state, self.now_s, lease_s=lease_s, rejoin_s=self.settings.rejoin_s)
         self.turn(records.EpochStarted(epoch, self.now_s))
 
     # --------------------------------------------------------------------------------------------------------- jobs

@@ -274,6 +274,20 @@ def test_after_a_restart_every_lease_has_its_full_time_again(bench: Bench) -> No
     assert bench.commit("a", attempt).accepted
 
 
+def test_after_a_restart_a_worker_has_time_to_find_its_coordinator_however_short_its_lease(bench: Bench) -> None:
+    bench.begin_job(spec=make_spec(lease_s=2))
+    bench.register("a")
+    bench.register("b")
+    attempt, other = bench.lease_one("a"), bench.lease_one("b")
+    bench.restart()
+    bench.pass_time(bench.settings.rejoin_s - 1)
+    assert bench.register("a", held=[attempt]).keep == (attempt,)
+    bench.pass_time(1)
+    assert other not in bench.state.workers["a"].leases
+    assert "b" not in bench.state.workers, "one that does not come is waited for no longer"
+    assert bench.commit("a", attempt).accepted
+
+
 def test_a_pause_of_the_whole_node_costs_no_lease(bench: Bench) -> None:
     bench.begin_job(maps=1)
     bench.register("a")

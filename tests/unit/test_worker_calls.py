@@ -8,7 +8,8 @@ import time
 import msgspec
 import pytest
 
-from mapreduce.protocol.client import UrlEndpoint
+from mapreduce.errors import Unreachable
+from mapreduce.protocol.client import Refusal, UrlEndpoint
 from mapreduce.protocol.messages import (
     Assignment,
     HeartbeatReply,
@@ -35,6 +36,9 @@ class Client:
 
     def close(self) -> None:
         """There is nothing to close."""
+
+    def interrupt(self) -> None:
+        """Nothing is waited for."""
 
     def register(self, _request: RegisterRequest) -> RegisterReply:
         return msgspec.structs.replace(welcome(), heartbeat_s=0.001)
@@ -76,7 +80,52 @@ def test_orders_reach_the_main_loop_before_another_thread_can_act_upon_them(monk
                 is_over.set()
 
     endpoint = UrlEndpoint("http://127.0.0.1:9")
-    calls.Caller(shared, endpoint, post).start()
-    calls.Heart(shared, endpoint, post, lambda: 0).start()
+    caller = calls.Caller(shared, endpoint, post)
+    caller.start()
+    calls.Heart(shared, endpoint, post, lambda: 0, caller.give_up_waiting).start()
     assert is_over.wait(15)
     assert posted == [(StartAttempt, False), (CancelAttempt, False), (Exit, False)]
+
+
+@pytest.mark.parametrize("epoch", [1, 2], ids=["unreachable for a while", "another incarnation"])
+def test_a_call_to_a_coordinator_that_vanished_is_given_up_once_one_answers(
+    epoch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_vanished, is_interrupted, is_over = threading.Event(), threading.Event(), threading.Event()
+    losses = [Unreachable("no route to host")]
+
+    class Vanishing(Client):
+        """A machine that vanished closes no connection: what was asked of it is waited for."""
+
+        def interrupt(self) -> None:
+            is_interrupted.set()
+
+        def register(self, _request: RegisterRequest) -> RegisterReply:
+            return msgspec.structs.replace(welcome(epoch if has_vanished.is_set() else 1), heartbeat_s=0.001)
+
+        def next(self, _session: str, request: NextRequest) -> NextReply:
+            if has_vanished.is_set():
+                return NextReply(epoch=request.epoch, is_done=True)
+            has_vanished.set()
+            is_interrupted.wait()
+            raise Unreachable("the connection is closed")
+
+        def heartbeat(self, _session: str, request: HeartbeatRequest) -> HeartbeatReply:
+            if has_vanished.is_set() and losses:
+                raise losses.pop()
+            if has_vanished.is_set() and request.epoch != epoch:
+                raise Refusal(409, "epoch-changed", "register again", epoch)
+            return HeartbeatReply(epoch=request.epoch, heartbeat_s=0.001)
+
+    def post(actions: list[Action]) -> None:
+        if any(isinstance(action, Exit) for action in actions):
+            is_over.set()
+
+    monkeypatch.setattr(calls, "WorkerClient", Vanishing)
+    shared = calls.SharedSession(Session(worker="w", slots=1, now_s=time.monotonic()))
+    endpoint = UrlEndpoint("http://127.0.0.1:9")
+    caller = calls.Caller(shared, endpoint, post)
+    caller.start()
+    calls.Heart(shared, endpoint, post, lambda: 0, caller.give_up_waiting).start()
+    assert is_over.wait(15)
+    assert shared.session.epoch == epoch

@@ -100,7 +100,8 @@ class Service(Shell):
         if settings.serves_data:
             replicas = await blocking.run(lambda: find_replicas(found.state, service.store))
         # after what takes long: nobody could call meanwhile
-        machine.sessions = Sessions.rearmed(found.state, clock.monotonic_s(), lease_s)
+        rejoin_s = settings.machine.rejoin_s
+        machine.sessions = Sessions.rearmed(found.state, clock.monotonic_s(), lease_s=lease_s, rejoin_s=rejoin_s)
         machine.sessions.replicas = replicas
         service.plans.update(found.plans)
         service.turn(records.EpochStarted(found.log.epoch, clock.utc_s()))

@@ -99,6 +99,14 @@ class _Client:
 class WorkerClient(_Client):
     """The calls of a worker's agent. All but `register` carry the session token that `register` gave."""
 
+    def __init__(self, endpoint: Endpoint, *, deadline_s: float = DEADLINE_S) -> None:
+        self._own = Connection(endpoint)
+        super().__init__(endpoint, deadline_s=deadline_s, connect=lambda _: self._own)
+
+    def interrupt(self) -> None:
+        """From another thread: a call that waits for its answer fails now, or is sent anew."""
+        self._own.interrupt()
+
     def register(self, request: RegisterRequest) -> RegisterReply:
         """Join, or come back to a restarted coordinator with the attempts still held."""
         token = self._endpoint.token("worker")

@@ -7,6 +7,7 @@ hundredths of a second, and it has no more than three calls open at once. A conn
 from __future__ import annotations
 
 import http.client
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +22,11 @@ from mapreduce.protocol.messages import ErrorReply
 from mapreduce.typed import from_json
 
 DEADLINE_S: Final = 30.0
+#: Where nothing answers at all the address is tried anew: a pod that went leaves one that swallows every packet for a
+#: while, and the kernel keeps to the address that it began with. Long enough for two packets lost.
+CONNECT_S: Final = 5.0
+#: A peer that vanished without a word is found out after about twelve seconds, whatever the call's own deadline.
+_KEEPALIVE: Final = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 12_000}
 _CHUNK_BYTES: Final = 1 << 18
 #: Bytes of an error's body that are looked at.
 _MAX_ERROR_BYTES: Final = 1 << 16
@@ -124,6 +130,15 @@ class Connection:
                     raise http.client.HTTPException("the stream has ended")
                 yield line.rstrip(b"\r\n")
 
+    def interrupt(self) -> None:
+        """From another thread: the call that waits for its answer fails now, or is sent anew on another connection."""
+        found = self._http
+        sock = None if found is None else found.sock
+        if sock is not None:
+            with suppress(OSError):
+                # not the method of a TLS socket, which would take the session from under the thread that reads
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Drop the connection; the next call opens another one."""
         if self._http is not None:
@@ -162,7 +177,7 @@ class Connection:
                     return self._exchange(self._http, request, end_s)
             # the server closed a connection that was idle for long, which says nothing about the server: once more
             self.close()
-        self._http = _connect(target, end_s)
+        self._http = _unopened(target)
         return self._exchange(self._http, request, end_s)
 
     def _exchange(
@@ -170,9 +185,9 @@ class Connection:
     ) -> http.client.HTTPResponse:
         target = self._target
         prefix = "" if target is None else target.prefix
-        connection.timeout = _remaining(end_s)  # for the connect that `request` may do
-        if connection.sock is not None:
-            connection.sock.settimeout(connection.timeout)
+        if connection.sock is None:
+            _open(connection, min(_remaining(end_s), CONNECT_S))
+        self._limit(end_s)
         connection.request(request.method, prefix + request.path, body=request.body, headers=request.headers())
         self._limit(end_s)
         return connection.getresponse()
@@ -206,9 +221,21 @@ class Connection:
         return Refusal(answer.status, said.code, said.message, said.epoch)
 
 
-def _connect(target: Target, end_s: float) -> http.client.HTTPConnection:
+def _unopened(target: Target) -> http.client.HTTPConnection:
     make = http.client.HTTPSConnection if target.is_tls else http.client.HTTPConnection
-    return make(target.host, target.port, timeout=_remaining(end_s))
+    return make(target.host, target.port)
+
+
+def _open(connection: http.client.HTTPConnection, timeout_s: float) -> None:
+    """Connects, and has the kernel ask now and then whether the other side is still there, where it can do so."""
+    connection.timeout = timeout_s
+    connection.connect()
+    sock: socket.socket = connection.sock
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _remaining(end_s: float) -> float:

@@ -33,6 +33,10 @@ class Settings:
 
     lease_s: float = 30.0
     """Silence after which a worker counts as lost while no job is being run; a job brings its own `leaseSeconds`."""
+    rejoin_s: float = 15.0
+    """How long a coordinator that was just started waits at least for the workers that its log knows: they were not
+    silent, it was. They look for it every 3 s, and may hang at an address that is gone for 5. (YARN's ResourceManager
+    waits 10 s: `work-preserving-recovery.scheduling-wait-ms`.)"""
     pause_s: float = 5.0
     """A silence of the coordinator's own that is taken for a pause of the whole node; sooner with a short lease."""
     max_heartbeat_s: float = 1.0

@@ -65,13 +65,14 @@ class Sessions:
     last_turn_s: float | None = None
 
     @classmethod
-    def rearmed(cls, state: State, now_s: float, lease_s: float) -> Sessions:
-        """Sessions for a state that was just replayed: every lease gets its full time again."""
+    def rearmed(cls, state: State, now_s: float, *, lease_s: float, rejoin_s: float) -> Sessions:
+        """Sessions for a state that was just replayed: every lease gets its full time again, and time to be found."""
         made = cls()
+        until_s = now_s + max(lease_s, rejoin_s)
         for worker in state.workers.values():
-            made.workers[worker.name] = Session(now_s + lease_s, now_s)
+            made.workers[worker.name] = Session(until_s, now_s)
             for attempt in worker.leases:
-                made.deadlines_s[attempt] = now_s + lease_s
+                made.deadlines_s[attempt] = until_s
         job = state.current_job
         if job is not None:
             for kind in (job.maps.kind, job.reduces.kind):

@@ -147,8 +147,10 @@ class Agent:
             return
         match self._absence.step(time.monotonic(), is_ready=self._executors.is_ready):
             case "meet":
-                Caller(self._shared, self._settings.endpoint, self._post_actions).start()
-                Heart(self._shared, self._settings.endpoint, self._post_actions, self._memory_bytes).start()
+                endpoint, post = self._settings.endpoint, self._post_actions
+                caller = Caller(self._shared, endpoint, post)
+                caller.start()
+                Heart(self._shared, endpoint, post, self._memory_bytes, caller.give_up_waiting).start()
             case "gone":
                 say("the container of the executors has gone; waiting for it to come back")
                 self._set_paused(True)

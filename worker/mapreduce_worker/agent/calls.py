@@ -65,10 +65,16 @@ class Caller:
         self._backoff = Backoff()
         self._started_s = time.monotonic()
         self._has_joined = False
+        self._is_waiting = False
 
     def start(self) -> None:
         """Begin, for the rest of the process's life."""
         threading.Thread(target=self._run, name="next", daemon=True).start()
+
+    def give_up_waiting(self) -> None:
+        """From another thread: whoever a `next` was sent to may be gone, and then its answer never comes."""
+        if self._is_waiting:
+            self._client.interrupt()
 
     def _run(self) -> None:
         session = self._shared.session
@@ -93,6 +99,7 @@ class Caller:
 
     def _call(self, token: str, request: NextRequest) -> None:
         session, changed = self._shared.session, self._shared.changed
+        self._is_waiting = True
         try:
             reply = self._client.next(token, request)
         except Refusal as error:
@@ -108,6 +115,8 @@ class Caller:
             self._backoff.reset()
             with changed:
                 self._post(session.next_answered(request.call, reply, time.monotonic()))
+        finally:
+            self._is_waiting = False
 
     def _register(self) -> None:
         session, changed = self._shared.session, self._shared.changed
@@ -145,7 +154,11 @@ class Caller:
 
 
 class Heart:
-    """Beats while the session is joined."""
+    """Beats while the session is joined.
+
+    It calls `found_again` when a coordinator answers that did not answer before, or is another one than was joined: a
+    machine that vanished closes no connection, so what was asked of it would be waited for until its deadline.
+    """
 
     def __init__(
         self,
@@ -153,8 +166,10 @@ class Heart:
         endpoint: Endpoint,
         post: Callable[[list[Action]], None],
         memory_bytes: Callable[[], int],
+        found_again: Callable[[], None],
     ) -> None:
         self._shared, self._endpoint, self._post, self._memory_bytes = shared, endpoint, post, memory_bytes
+        self._found_again = found_again
         self._deadline_s = _LONGEST_HEARTBEAT_S
         self._client = WorkerClient(endpoint, deadline_s=self._deadline_s)
         self._backoff = Backoff()
@@ -169,9 +184,12 @@ class Heart:
         while session.exit is None:
             pause_s = session.heartbeat_s * random.uniform(0.8, 1.0)  # noqa: S311 - not a secret
             time.sleep(pause_s if has_been_heard else min(pause_s, self._backoff.next_pause_s()))
+            was_heard, was_joined = has_been_heard, session.is_joined
             has_been_heard = self._beat()
             if has_been_heard:
                 self._backoff.reset()
+                if not was_heard or (was_joined and not session.is_joined):
+                    self._found_again()
 
     def _beat(self) -> bool:
         """Returns whether the coordinator has answered, or had nothing to be told."""
