@@ -20,8 +20,13 @@ TIERS: Final = ("unit", "property", "scenario", "e2e", "api", "integration")
 IN_CLUSTER: Final = "tests/e2e/"
 BY_MODULE: Final = "tests/api/"
 """Each process has an API server of its own, and an operator that some tests break on purpose."""
-IN_ONE_PROCESS: Final = ("tests/integration/test_page_",)
-"""Where these share a browser."""
+IN_ONE_PROCESS: Final = (
+    "tests/integration/test_page_",
+    "tests/integration/test_afterwards_cli.py",
+    "tests/integration/test_cluster_proxy.py",
+    "tests/integration/test_docs_site.py",
+)
+"""These share a browser, jobs that are done, a site that is built."""
 
 
 class _ByPlace(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
