@@ -43,6 +43,8 @@ _LONGEST: Final = (
     "test_operator_killed.py",
     "test_operator_trouble.py",
     "test_operator_instances.py",
+    "test_operator_life.py",
+    "test_operator_edits.py",
 )
 
 
