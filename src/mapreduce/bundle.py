@@ -17,7 +17,6 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -58,8 +57,7 @@ class _Index(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     module: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(msgspec.Struct, frozen=True):
     """A zip of code and the sha256 (hex) that it goes by."""
 
     data: bytes

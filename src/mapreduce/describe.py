@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +30,7 @@ DESCRIBE_TIMEOUT_S: Final = 60.0
 _MAX_SHOWN_CHARS: Final = 4_000
 
 
-@dataclass(frozen=True, slots=True)
-class Describing:
+class Describing(msgspec.Struct, frozen=True):
     """A child that is describing a job's file; `read` waits for it."""
 
     process: subprocess.Popen[bytes]

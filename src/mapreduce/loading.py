@@ -12,7 +12,6 @@ import importlib
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
@@ -33,13 +32,12 @@ class ImportFailed(InvalidUserCode):
         self.traceback = traceback
 
 
-@dataclass(frozen=True, slots=True)
-class CodeSource:
+class CodeSource(msgspec.Struct, frozen=True):
     """Where to import a job from: a file, or the name of an installed module; and the modules it brings along."""
 
     file: Path | None = None
     module: str = ""
-    libraries: Mapping[str, Path] = field(default_factory=dict)
+    libraries: Mapping[str, Path] = msgspec.field(default_factory=dict)
     """Top-level module name to the folder that holds it."""
 
     @property
@@ -48,8 +46,7 @@ class CodeSource:
         return self.file.stem if self.file is not None else self.module.rpartition(".")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedCode:
+class LoadedCode(msgspec.Struct, frozen=True):
     """An imported job: its module, and by name the types of its values."""
 
     module: ModuleType

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final, Literal, NoReturn
 
@@ -24,8 +23,7 @@ from mapreduce.typed import convert
 Role = Literal["mapper", "reducer", "combiner"]
 
 
-@dataclass(frozen=True, slots=True)
-class UserJob:
+class UserJob(msgspec.Struct, frozen=True):
     """The user's functions, ready to be called. `reducer` and `named_reducer` exclude each other; neither: map-only."""
 
     name: str
@@ -40,12 +38,11 @@ class UserJob:
     named_reducer: str | None = None
     combiner: Callable[..., Any] | None = None
     combiner_wants_ctx: bool = False
-    types: Mapping[str, type] = field(default_factory=dict)
+    types: Mapping[str, type] = msgspec.field(default_factory=dict)
     """`module:qualname` of the dataclasses and Structs of the job's own code, for values."""
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(msgspec.Struct, frozen=True):
     """Functions asked for by name; None takes what the code declares."""
 
     mapper: str | None = None
@@ -58,8 +55,7 @@ class Names:
         return cls(spec.mapper if spec.mapper != "mapper" else None, spec.reducer, spec.combiner)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """The functions of a job, and the names under which they are found again."""
 
     mapper: DeclaredMapper

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -28,8 +27,7 @@ _FOLDERS: Final = {"pvc": "claims", "configmap": "configmaps"}
 Resolve = Callable[[str, str], str]
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeUri:
+class VolumeUri(msgspec.Struct, frozen=True):
     """A place on a claim or in a ConfigMap."""
 
     scheme: Literal["pvc", "configmap"]

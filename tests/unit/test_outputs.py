@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ def test_a_new_or_empty_folder_is_claimed_and_the_claim_can_be_repeated(tmp_path
 
 def anew(store: str = "ab") -> Claimant:
     """Job 1, with a log that knows nothing yet."""
-    return dataclasses.replace(claimant(store=store), is_new=True)
+    return msgspec.structs.replace(claimant(store=store), is_new=True)
 
 
 @pytest.mark.parametrize("end", ["", "Failed"])

@@ -48,8 +48,7 @@ class Tokens:
             raise UsageError("The admin, worker and read tokens must differ, or roles could not be told apart.")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """The bearer of a valid token."""
 
     kind: CallerKind

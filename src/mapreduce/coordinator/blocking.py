@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 
@@ -22,8 +23,7 @@ class Runner(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Blocking:
+class Blocking(msgspec.Struct, frozen=True):
     """The two ways of running blocking calls."""
 
     run: Runner

@@ -11,10 +11,11 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from mapreduce.coordinator.auth import Tokens, load_or_create_tokens
 from mapreduce.coordinator.http import EdgeRunner, make_app, serve
@@ -41,8 +42,7 @@ if TYPE_CHECKING:
     from mapreduce.tracesending import TraceTarget
 
 
-@dataclass(frozen=True, slots=True)
-class HostSettings:
+class HostSettings(msgspec.Struct, frozen=True):
     """How a state folder is served."""
 
     folder: Path
@@ -53,8 +53,8 @@ class HostSettings:
     """None: the one of the last incarnation if it is free, else any. 0: any."""
     is_announced: bool = False
     """Whether this user's other commands shall find the coordinator by themselves."""
-    service: ServiceSettings = field(default_factory=ServiceSettings)
-    http: HttpSettings = field(default_factory=HttpSettings)
+    service: ServiceSettings = msgspec.field(default_factory=ServiceSettings)
+    http: HttpSettings = msgspec.field(default_factory=HttpSettings)
     tokens: Tokens | None = None
     """None: those in the folder, made first if it has none."""
     has_page: bool = True
@@ -63,8 +63,7 @@ class HostSettings:
     """The collector that is told of jobs that have ended; None: nobody."""
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(msgspec.Struct, frozen=True):
     """A coordinator that serves its folder."""
 
     service: Service

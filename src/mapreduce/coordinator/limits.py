@@ -5,15 +5,13 @@ The numbers are settings, passed down; enforcing the number of connections is `c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from aiohttp import hdrs, web
 
 from mapreduce.coordinator.refusals import Refused, bad_request, too_large
 
 
-@dataclass(frozen=True, slots=True)
-class HttpSettings:
+class HttpSettings(msgspec.Struct, frozen=True):
     """Limits of the HTTP edge."""
 
     body_deadline_s: float = 30.0

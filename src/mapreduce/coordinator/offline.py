@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,8 +16,7 @@ from mapreduce.wal.files import LocalFiles
 from mapreduce.wal.recovery import read_log
 
 
-@dataclass(frozen=True, slots=True)
-class Offline:
+class Offline(msgspec.Struct, frozen=True):
     """What a log tells; with `rot` only of its trusted beginning."""
 
     state: State

@@ -27,7 +27,6 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,8 +57,7 @@ class _Result(msgspec.Struct, frozen=True):
     parts: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Claimant:
+class Claimant(msgspec.Struct, frozen=True):
     """Which job of which coordinator wants the folder."""
 
     store_id: str

@@ -6,7 +6,6 @@ was interrupted is repeated from the beginning; once the job is in the log nothi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +30,7 @@ URL_PATIENCE_S: Final = 60.0
 JOB: Final = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodFolders:
+class PodFolders(msgspec.Struct, frozen=True, kw_only=True):
     """Where everything is in the coordinator's pod."""
 
     state: Path

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,8 +26,7 @@ SUCCESS_NAME: Final = "_SUCCESS"
 SUCCESS_FORMAT: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One committed output and the name it gets."""
 
     index: int
@@ -37,8 +35,7 @@ class Part:
     output: Output
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(msgspec.Struct, frozen=True):
     """All that publishing needs, taken from the state at once, so that it can run beside the event loop."""
 
     folder: Path

@@ -7,7 +7,6 @@ whose checksums verify and do the rest again. Never silently: each job touched s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -30,8 +29,7 @@ from mapreduce.wal.files import FileSystem, storage_failure
 from mapreduce.wal.log import Log, LogLimits, Recovery
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(msgspec.Struct, frozen=True):
     """What a new incarnation begins with."""
 
     log: Log

@@ -6,10 +6,10 @@ A call returns one of these; only streams (a part, the events) need the connecti
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from mapreduce.coordinator.events import Subscribe
@@ -25,25 +25,22 @@ JSON_TYPE: Final = "application/json"
 SEQUENCE_HEADER: Final = "MapReduce-Sequence"
 
 
-@dataclass(frozen=True, slots=True)
-class Json:
+class Json(msgspec.Struct, frozen=True):
     """A message."""
 
     message: object
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Bytes:
+class Bytes(msgspec.Struct, frozen=True):
     """Bytes that the coordinator does not look into."""
 
     body: bytes
     content_type: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """A file, streamed."""
 
     path: Path
@@ -51,8 +48,7 @@ class Part:
     """Whether the file may be behind a symbolic link: inputs may, what we made ourselves is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
+class Events(msgspec.Struct, frozen=True):
     """A stream of events after a sequence."""
 
     from_sequence: int

@@ -49,8 +49,7 @@ def never_waits(_parameters: object, _body: object) -> float:
     return 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a call may use besides its own facts."""
 
     service: CoordinatorService
@@ -96,8 +95,7 @@ class Route(Generic[P, B]):
 AnyRoute = Route[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     """The route of a request, and the texts of its path parameters."""
 
     route: AnyRoute

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from mapreduce.model import MIB
 from mapreduce.scheduling.policy import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceSettings:
+class ServiceSettings(msgspec.Struct, frozen=True):
     """Built once by the host and passed down."""
 
     exit_when_idle: bool = False
     """Tell workers to end when no job is left (`mr run`); otherwise they wait for the next."""
-    machine: Settings = field(default_factory=Settings)
+    machine: Settings = msgspec.field(default_factory=Settings)
     """How leases and heartbeats are measured."""
     runs_folder: Path | None = None
     """Where jobs' runs lie, a folder of its own for each; None: in the state folder."""

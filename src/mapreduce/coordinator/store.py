@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -36,8 +35,7 @@ _OWN_FILES: Final = ("owner.json",)
 _OUTPUT_FILES: Final = ("_SUCCESS",)
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(msgspec.Struct, frozen=True):
     """All names below one state folder."""
 
     folder: Path

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Final, Protocol
 
+import msgspec
+
 BOM: Final = b"\xef\xbb\xbf"
 SHOWN_CHARS: Final = 80
 """How much of a record a message shows."""
@@ -97,8 +99,7 @@ class RowBlock:
         return place_of(self.path, offset, begin(self.raw, offset - self.start))
 
 
-@dataclass(frozen=True, slots=True)
-class FileBlock:
+class FileBlock(msgspec.Struct, frozen=True):
     """One whole file as one record."""
 
     path: str

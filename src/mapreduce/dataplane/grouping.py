@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
+
+import msgspec
 
 from mapreduce.dataplane.footprint import DICT_ENTRY_BYTES, MEMBER_BYTES, NUMBER_BYTES, footprint
 from mapreduce.dataplane.groups import Groups, look_up
@@ -58,8 +59,7 @@ Combine = Callable[[Any, list[Any]], list[Any]]
 """From a key and some of its values to fewer values."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupingPlan:
+class GroupingPlan(msgspec.Struct, frozen=True):
     """What decides which loop runs."""
 
     partitions: int

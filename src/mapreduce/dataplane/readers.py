@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -24,8 +23,7 @@ from mapreduce.protocol.messages import FileRange, Split
 __all__ = ["Block", "ReadLimits", "read_split"]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadLimits:
+class ReadLimits(msgspec.Struct, frozen=True):
     """What bounds the memory of a reader."""
 
     block_bytes: int = MIB

@@ -60,9 +60,9 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from xxhash import xxh3_64_intdigest
 
 MAGIC: Final = b"MRRUN\r\n\0"
@@ -100,8 +100,7 @@ MAX_RAW_BYTES: Final = 1 << 30
 """No honest block expands to more."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunHeader:
+class RunHeader(msgspec.Struct, frozen=True):
     """Which attempt made a run; not part of its digest."""
 
     job: int
@@ -110,8 +109,7 @@ class RunHeader:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
+class IndexEntry(msgspec.Struct, frozen=True):
     """Where a partition lies in the file, and what it holds."""
 
     partition: int

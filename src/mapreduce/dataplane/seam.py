@@ -8,8 +8,9 @@ blocks, so the seam costs nothing per record. Nothing else may know which implem
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+import msgspec
 
 from mapreduce.dataplane.collecting import CollectGrouper, CombineGrouper, ExactGrouper
 from mapreduce.dataplane.folding import CountGrouper, MaxGrouper, MeanGrouper, MinGrouper, OrderedGrouper, SumGrouper
@@ -50,8 +51,7 @@ class Partitioner(Protocol):
         """The keys of each partition, in the order given."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kernel:
+class Kernel(msgspec.Struct, frozen=True):
     """One implementation of all three."""
 
     name: str

@@ -10,9 +10,10 @@ because they cannot be entered in the middle.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
+
+import msgspec
 
 from mapreduce.model import InputFormat, JobSpec, split_size_bytes
 from mapreduce.protocol.messages import FileRange, Split
@@ -25,8 +26,7 @@ COMPRESSED_SUFFIXES: Final = (".gz", ".zst")
 _CUTTABLE: Final = frozenset({"lines", "jsonl"})
 
 
-@dataclass(frozen=True, slots=True)
-class InputFile:
+class InputFile(msgspec.Struct, frozen=True):
     """One file of an input, as it was when it was listed."""
 
     path: str

@@ -7,9 +7,10 @@ elsewhere (`mapreduce.userjob`, `mapreduce.api`, `dataplane.readers`); here is o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import msgspec
 
 from mapreduce.dataplane.runs import RunHeader
 from mapreduce.dataplane.tracing import RecordTrace
@@ -87,8 +88,7 @@ class RecordBlock(Protocol):
         """Where a record lies, for people: ``path, byte 1234: 'its start'``."""
 
 
-@dataclass(frozen=True, slots=True)
-class MapWork:
+class MapWork(msgspec.Struct, frozen=True):
     """One attempt at a map task."""
 
     job: JobFunctions
@@ -110,8 +110,7 @@ class MapWork:
     """Local copies of the split's files, one for each; empty: they lie at their paths. Records never show them."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunSource:
+class RunSource(msgspec.Struct, frozen=True):
     """One map task's committed run, as a local file."""
 
     map_index: int
@@ -122,8 +121,7 @@ class RunSource:
     """How errors call it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReduceWork:
+class ReduceWork(msgspec.Struct, frozen=True):
     """One attempt at a reduce task."""
 
     job: JobFunctions

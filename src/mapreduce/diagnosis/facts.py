@@ -5,14 +5,13 @@ What only a cluster knows (quota, images, volumes) is added by whoever can ask i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from mapreduce.diagnosis.skew import Quantiles
 from mapreduce.protocol.messages import JobStatus
 
 
-@dataclass(frozen=True, slots=True)
-class RunningTask:
+class RunningTask(msgspec.Struct, frozen=True):
     """One leased task."""
 
     task: str
@@ -24,8 +23,7 @@ class RunningTask:
     """A second attempt of it runs too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFacts:
+class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One job at one moment."""
 
     status: JobStatus
@@ -35,7 +33,7 @@ class JobFacts:
     """Slots of all registered workers."""
     partition_bytes: tuple[int, ...] = ()
     """Bytes of the runs by partition; empty while nothing is known."""
-    durations: dict[str, Quantiles] = field(default_factory=dict)
+    durations: dict[str, Quantiles] = msgspec.field(default_factory=dict)
     """By `map` and `reduce`: seconds that committed attempts ran."""
     oldest: RunningTask | None = None
     """The running task whose lease is the oldest."""

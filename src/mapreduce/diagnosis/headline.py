@@ -6,8 +6,9 @@ Causes are tried in order of how much they explain; the first that holds is told
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 from mapreduce.diagnosis.facts import JobFacts
 from mapreduce.diagnosis.remedies import remedy
@@ -24,8 +25,7 @@ _PATIENCE_S: Final = 3.0
 _FAILING_SHARE: Final = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Headline:
+class Headline(msgspec.Struct, frozen=True):
     """One sentence without its full stop, how bad it is, and what to do; `fix` may be empty."""
 
     sentence: str

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 #: The longest task is a straggler from this multiple of the 75th percentile on.
 SKEW_RATIO: Final = 1.5
@@ -19,8 +20,7 @@ HEAVY_SHARE: Final = 2.0
 _MOST_NAMED: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Quantiles:
+class Quantiles(msgspec.Struct, frozen=True):
     """Five numbers that say how values are spread."""
 
     count: int
@@ -62,8 +62,7 @@ def describe_durations(quantiles: Quantiles | None, noun: str) -> str:
     return f"skewed: the longest {noun} took {ratio:.1f} times the 75th percentile"
 
 
-@dataclass(frozen=True, slots=True)
-class HeavyPartitions:
+class HeavyPartitions(msgspec.Struct, frozen=True):
     """The few partitions that hold far more than their share."""
 
     partitions: tuple[int, ...]

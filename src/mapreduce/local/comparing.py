@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from mapreduce.local.results import Results
 
 _LONGEST_LINE: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """One part that is not the same in both."""
 
     part: str
@@ -27,8 +27,7 @@ class Difference:
     other: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """What comparing two outputs found."""
 
     part_count: int

@@ -9,15 +9,15 @@ not ours is never touched. Looking at folders, locking and deleting is `local.cl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from mapreduce.errors import OutputRefused
 from mapreduce.local.changes import describe_changes, some_names
 from mapreduce.ownerrecord import InputEntry, OwnerRecord
 
 
-@dataclass(frozen=True, slots=True)
-class FolderView:
+class FolderView(msgspec.Struct, frozen=True):
     """What was found in an output folder."""
 
     path: str
@@ -36,16 +36,14 @@ class FolderView:
     """Those of `entries` that a job of ours wrote."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartFresh:
+class StartFresh(msgspec.Struct, frozen=True):
     """Begin from nothing, after deleting `delete` (names in the output folder) and our state, if any."""
 
     delete: tuple[str, ...] = ()
     notice: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(msgspec.Struct, frozen=True):
     """Go on with the unfinished job of the same digests."""
 
     owner: OwnerRecord

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 import string
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 STATE_NAME: Final = "_mapreduce"
 SUCCESS_NAME: Final = "_SUCCESS"
@@ -21,8 +22,7 @@ def typed_folder(folder: Path | str) -> str:
     return shlex.quote(f"./{name}" if name.isdecimal() or name.startswith("-") else name)
 
 
-@dataclass(frozen=True, slots=True)
-class OutputPaths:
+class OutputPaths(msgspec.Struct, frozen=True):
     """The folder that the user named, and what lies in it."""
 
     folder: Path

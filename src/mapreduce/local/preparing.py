@@ -26,8 +26,7 @@ from mapreduce.userjob import Names
 from mapreduce.volumes import code_here, local_path, on_this_machine
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedJob:
+class PreparedJob(msgspec.Struct, frozen=True):
     """A job, complete: its specification with absolute paths, and its code."""
 
     name: str
@@ -43,8 +42,7 @@ class PreparedJob:
             }
 
 
-@dataclass(frozen=True, slots=True)
-class WorkersAsked:
+class WorkersAsked(msgspec.Struct, frozen=True):
     """Workers asked for; `replicas` 0: none in particular."""
 
     replicas: int

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from mapreduce.errors import JobFailed
 
 #: A worker that ends sooner than this after its start has not done anything; so many in a row and a start is hopeless.
@@ -30,8 +32,7 @@ LONGEST_PAUSE_S: Final = 10.0
 _SHOWN_LOG_BYTES: Final = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
+class WorkerSettings(msgspec.Struct, frozen=True):
     """How the worker processes of a run are started."""
 
     state: Path
@@ -44,8 +45,7 @@ class WorkerSettings:
     """Folder of what the workers themselves print."""
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
+class Death(msgspec.Struct, frozen=True):
     """A worker's process that ended unasked."""
 
     worker: str

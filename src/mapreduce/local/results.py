@@ -13,9 +13,10 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
+
+import msgspec
 
 from mapreduce.dataplane.keys import sort_key
 from mapreduce.dataplane.recordformats import KEY_WARNING, VALUE_WARNING
@@ -31,8 +32,7 @@ _COPY_BYTES: Final = 1 << 20
 _AGAIN: Final = "run the job again with --overwrite"
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
+class Results(msgspec.Struct, frozen=True):
     """One finished output folder."""
 
     folder: Path

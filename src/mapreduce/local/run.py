@@ -29,8 +29,7 @@ from mapreduce.ownerrecord import End, OwnerRecord, make_owner_record
 from mapreduce.protocol.messages import JobStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to run, and how."""
 
     output: Path

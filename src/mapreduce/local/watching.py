@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from mapreduce.protocol.messages import JobState, JobStatus
 
 
@@ -70,8 +72,7 @@ _PHASES: dict[JobState, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RunReport:
+class RunReport(msgspec.Struct, frozen=True):
     """How a local run ended."""
 
     status: JobStatus

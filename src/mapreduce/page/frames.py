@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -24,8 +23,7 @@ _MOST_JOBS: Final = 100
 _KINDS: Final[tuple[TaskKind, TaskKind]] = ("map", "reduce")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a job beside its state; a log alone knows nothing of it."""
 
     sequence: int
@@ -35,9 +33,9 @@ class Seen:
     partition_bytes: tuple[int, ...] = ()
     """So far, while maps run."""
     is_paused: bool = False
-    silent_s: Mapping[str, float] = field(default_factory=dict)
+    silent_s: Mapping[str, float] = msgspec.field(default_factory=dict)
     """By worker: since it was last heard."""
-    memory_bytes: Mapping[str, int] = field(default_factory=dict)
+    memory_bytes: Mapping[str, int] = msgspec.field(default_factory=dict)
     """By worker: of its executors, when it was last heard."""
     resumed: tuple[int, int] = (0, 0)
     store_id: str = ""

@@ -9,13 +9,13 @@ in the slot before it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from mapreduce.scheduling.attemptlog import AttemptEnd, AttemptLog
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(msgspec.Struct, frozen=True):
     """One attempt in its place."""
 
     row: int

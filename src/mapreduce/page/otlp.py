@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from mapreduce.page.lanes import Box, boxes_of
 from mapreduce.protocol.messages import JobStatus
@@ -35,8 +36,7 @@ _KINDS: Final = ("map", "reduce")
 Span = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traced:
+class Traced(msgspec.Struct, frozen=True, kw_only=True):
     """A job to be told as a trace."""
 
     store_id: str

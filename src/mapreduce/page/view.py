@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from mapreduce.page.assembling import page_with_data
@@ -17,8 +15,7 @@ from mapreduce.scheduling.attemptlog import AttemptLog
 from mapreduce.scheduling.state import Job, State
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """One job at one moment."""
 
     frame: Frame

@@ -11,7 +11,6 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
 
 import msgspec
@@ -44,8 +43,7 @@ class Refusal(MapReduceError):
         self.status, self.code, self.message, self.epoch = status, code, message, epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What to send. `may_repeat` is False for the few calls that act twice when they arrive twice."""
 
     method: str
@@ -66,8 +64,7 @@ class Request:
         return headers
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What came back for a request that was carried out."""
 
     body: bytes

@@ -14,8 +14,9 @@ answers 409, an agent that serves runs does not mind).
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 _VERSION: Final = "mrs1"
 #: Longest token that is looked at: the longest worker name, two numbers and the MAC.
@@ -23,8 +24,7 @@ _MAX_CHARS: Final = 256
 _MAX_DIGITS: Final = 17
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(msgspec.Struct, frozen=True):
     """What a session token with a valid MAC says."""
 
     worker: str

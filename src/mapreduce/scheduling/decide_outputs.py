@@ -12,7 +12,8 @@ reader ends the job.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+import msgspec
 
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling import events
@@ -52,8 +53,7 @@ def restart_readers(turn: Turn, job: Job, remade: m.AttemptId) -> None:
             turn.cancel(lease.worker, {attempt})
 
 
-@dataclass(frozen=True, slots=True)
-class Hearing:
+class Hearing(msgspec.Struct, frozen=True):
     """What a reader's report of runs that it could not read comes to."""
 
     is_doubted: bool

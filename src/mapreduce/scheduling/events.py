@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from mapreduce.protocol.messages import AttemptId
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """Time has passed."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkersGone:
+class WorkersGone(msgspec.Struct, frozen=True):
     """The host has seen the processes of these workers end, so nobody need wait for their silence to last."""
 
     workers: tuple[str, ...]
@@ -21,15 +19,13 @@ class WorkersGone:
     """Whether what they ran may have ended them; False when their host ended with them."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
+class CancelRequested(msgspec.Struct, frozen=True):
     """A user wants the job to end."""
 
     job: int
 
 
-@dataclass(frozen=True, slots=True)
-class PlanMade:
+class PlanMade(msgspec.Struct, frozen=True):
     """The inputs were listed and cut; the plan lies on disk."""
 
     job: int
@@ -39,8 +35,7 @@ class PlanMade:
     input_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class JobBroken:
+class JobBroken(msgspec.Struct, frozen=True):
     """Planning or publishing found something that no retry mends."""
 
     job: int
@@ -48,15 +43,13 @@ class JobBroken:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(msgspec.Struct, frozen=True):
     """Every part has its final name and `_SUCCESS` is written."""
 
     job: int
 
 
-@dataclass(frozen=True, slots=True)
-class OutputsMissing:
+class OutputsMissing(msgspec.Struct, frozen=True):
     """Publishing found outputs gone or altered; these tasks have to be done again."""
 
     job: int
@@ -64,8 +57,7 @@ class OutputsMissing:
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunsProbed:
+class RunsProbed(msgspec.Struct, frozen=True):
     """The runs of a job were looked at after a reader's report; `lost` are the attempts whose bytes are gone."""
 
     job: int
@@ -75,16 +67,14 @@ class RunsProbed:
     """Those that were reported, that the coordinator could look at, and that it did not find lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaKept:
+class ReplicaKept(msgspec.Struct, frozen=True):
     """The coordinator has a whole copy of this attempt's run, with this digest of its content."""
 
     run: AttemptId
     digest: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicasBad:
+class ReplicasBad(msgspec.Struct, frozen=True):
     """Copies of runs turned out to be gone or damaged."""
 
     job: int

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
+import msgspec
+
 from mapreduce.protocol import messages as m
 from mapreduce.scheduling import decide_jobs, decide_outputs, decide_workers, events, policy
 from mapreduce.scheduling import records as r
@@ -23,8 +25,7 @@ Request = m.RegisterRequest | m.NextRequest | m.HeartbeatRequest | m.SubmitReque
 Reply = m.RegisterReply | m.NextReply | m.HeartbeatReply | m.SubmitReply | Refusal | None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What must be durable before `reply` may be spoken."""
 
     records: list[r.AnyRecord]

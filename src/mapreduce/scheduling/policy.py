@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mapreduce.model import MIB
 
@@ -27,8 +28,7 @@ MIN_STRAGGLER_S: Final = 2.0
 BACKUP_SHARE: Final = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """How the machine measures time; everything else comes with each job."""
 
     lease_s: float = 30.0

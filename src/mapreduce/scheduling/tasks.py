@@ -20,8 +20,7 @@ _KEY_TYPE_CODES = {name: code for code, name in enumerate(KEY_TYPES)} | {"None":
 _HAS_FILE, _IS_SORTED, _IS_COUNTED = 1, 2, 4
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True):
     """A live attempt of a leased task."""
 
     worker: str

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from mapreduce.protocol.messages import AttemptId, Split
 from mapreduce.scheduling import records as r
 from mapreduce.scheduling.evolve import evolve
@@ -16,8 +18,7 @@ from mapreduce.scheduling.state import Job, State
 RefusalCode = Literal["bad-request", "conflict", "epoch-changed", "not-found", "stale-call", "unknown-worker"]
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """A reply that says no; `code` is stable, for programs."""
 
     code: RefusalCode

@@ -49,9 +49,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
+
+import msgspec
 
 MAJOR: Final = 1
 MINOR: Final = 0
@@ -97,8 +98,7 @@ assert HEADER_BYTES_MAX <= START_BYTES == 144
 unpack_record_from = _RECORD.unpack_from
 
 
-@dataclass(frozen=True, slots=True)
-class FileHeader:
+class FileHeader(msgspec.Struct, frozen=True):
     """First 64 bytes of a segment or snapshot; `number` is a segment's number or a snapshot's sequence."""
 
     magic: bytes
@@ -114,23 +114,20 @@ class FileHeader:
         return crc32(self.salt + self.epoch.to_bytes(8, "little"))
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownVersion:
+class UnknownVersion(msgspec.Struct, frozen=True):
     """An intact header of a major version that this release cannot read."""
 
     major: int
     minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(msgspec.Struct, frozen=True):
     """Bytes that are not what they should be, in words that fit behind "file, offset N: "."""
 
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class Seal:
+class Seal(msgspec.Struct, frozen=True):
     """What a segment says of its predecessor; `predecessor_number` 0 means that it has none."""
 
     predecessor_number: int = 0

@@ -6,8 +6,9 @@ What the lines are printed with is the command line's; what a payload means is t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from mapreduce.errors import WALForeign
 from mapreduce.wal.codec import (
@@ -45,8 +46,7 @@ class Verdict(Enum):
     """Is refused: another store's, or a newer release's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """The verdict, one sentence of why, and what was found in each file."""
 
     verdict: Verdict

@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 from time import perf_counter
 from typing import Self
+
+import msgspec
 
 from mapreduce.errors import Fenced, MapReduceError, StorageFailed
 from mapreduce.wal.claims import check_claim, claim_epoch, is_overtaken
@@ -32,8 +33,7 @@ from mapreduce.wal.survey import survey_log
 __all__ = ["Log", "LogLimits", "LogStats", "Recovery"]
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
+class Recovery(msgspec.Struct, frozen=True):
     """What opening the log found.
 
     `records` are (sequence, payload) after the snapshot, decoded while they are iterated. With `rot` they are the

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class LogLimits:
+
+class LogLimits(msgspec.Struct, frozen=True):
     """Bounds of a log."""
 
     record_bytes_max: int = 16 << 20

@@ -16,6 +16,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from mapreduce.wal.files import FileSystem
 
 TEMPORARY: Final = ".tmp"
@@ -63,8 +65,7 @@ def place(folder: str, name: str) -> str:
     return f"{folder}/{name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """The names found in a log folder, by kind and sorted."""
 
     claims: tuple[int, ...]

@@ -9,7 +9,8 @@ compaction left behind: nothing in them was ever acknowledged, or a snapshot con
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from mapreduce.errors import WALForeign
 from mapreduce.wal.codec import MAJOR, RECORD_BYTES, Damage, Seal
@@ -39,8 +40,7 @@ class Records:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(msgspec.Struct, frozen=True):
     """Where the next incarnation goes on: its segment's number and seal, and the records to make durable again."""
 
     number: int
@@ -54,8 +54,7 @@ class Attachment:
         return self.sequence + len(self.carried)
 
 
-@dataclass(frozen=True, slots=True)
-class LooseEnd:
+class LooseEnd(msgspec.Struct, frozen=True):
     """Bytes of a segment that are not part of the log: from `offset` on."""
 
     segment: SegmentId
@@ -63,8 +62,7 @@ class LooseEnd:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LogImage:
+class LogImage(msgspec.Struct, frozen=True):
     """All that reading a log folder tells."""
 
     survey: Survey

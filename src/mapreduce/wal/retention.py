@@ -7,16 +7,16 @@ its older generation is the log from the beginning.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mapreduce.wal.names import Listing, SegmentId, SnapshotId, claim_name, is_temporary_of_older_epoch
 
 GENERATIONS_KEPT: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True):
     """The chain, oldest first, each segment with the sequence before its first record, and the usable snapshots."""
 
     chain: tuple[tuple[SegmentId, int], ...]
@@ -34,8 +34,7 @@ def decide_kept(chain: Sequence[tuple[SegmentId, int]], snapshots: Sequence[Snap
     return Kept(chain=tuple(chain[first:]), snapshots=newest)
 
 
-@dataclass(frozen=True, slots=True)
-class Disposal:
+class Disposal(msgspec.Struct, frozen=True):
     """File names to remove, and names to keep as `.broken` because they are evidence of rot."""
 
     remove: tuple[str, ...]

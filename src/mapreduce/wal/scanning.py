@@ -15,6 +15,8 @@ from enum import Enum
 from typing import Final
 from zlib import crc32
 
+import msgspec
+
 from mapreduce.wal.codec import (
     ALIGNMENT,
     DATA,
@@ -51,8 +53,7 @@ class Finding(Enum):
     UNKNOWN_TYPE = "record type of a newer release"
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """Header and seal of a segment: all that is needed to place it in the chain."""
 
     header: FileHeader
@@ -66,8 +67,7 @@ class Start:
         return START_BYTES + self.seal.carried_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(msgspec.Struct, frozen=True):
     """A place behind a record: offset, sequence and checksum of what lies before it."""
 
     offset: int

@@ -7,7 +7,8 @@ sound start, and a damaged start is rot, never a crash.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+import msgspec
 
 from mapreduce.wal.codec import (
     MARK,
@@ -55,7 +56,7 @@ class SegmentWriter:
         )
         temporary = place(folder, identity.name + TEMPORARY)
         writer = cls(files.create(temporary), identity, header, header_checksum(header))
-        seal = replace(seal, carried_bytes=sum(padded_bytes(len(body)) for body in carried))
+        seal = msgspec.structs.replace(seal, carried_bytes=sum(padded_bytes(len(body)) for body in carried))
         record, writer.checksum = pack_record(
             SEAL, pack_seal(seal), seed=header.seed, previous=writer.checksum, sequence=sequence, mark=sequence
         )

@@ -6,7 +6,7 @@ Refuses what is not ours. Which of the files form the log, and what their record
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from mapreduce.errors import WALForeign
 from mapreduce.wal.codec import MAJOR, START_BYTES, Damage, FileHeader, UnknownVersion
@@ -16,8 +16,7 @@ from mapreduce.wal.scanning import Start, parse_start
 from mapreduce.wal.snapshots import peek_snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(msgspec.Struct, frozen=True):
     """What the folder holds. `store_id` is None in a folder without any readable file."""
 
     listing: Listing

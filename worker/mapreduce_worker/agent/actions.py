@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mapreduce.protocol.messages import Assignment, AttemptId
 
 
-@dataclass(frozen=True, slots=True)
-class StartAttempt:
+class StartAttempt(msgspec.Struct, frozen=True):
     """Run this as soon as a slot is free; starts are in order."""
 
     assignment: Assignment
 
 
-@dataclass(frozen=True, slots=True)
-class CancelAttempt:
+class CancelAttempt(msgspec.Struct, frozen=True):
     """End this attempt without a report: it is no longer this worker's."""
 
     id: AttemptId
 
 
-@dataclass(frozen=True, slots=True)
-class WithdrawAttempt:
+class WithdrawAttempt(msgspec.Struct, frozen=True):
     """Call `withdrawn` if this attempt has not begun and now never will; otherwise do nothing."""
 
     id: AttemptId
 
 
-@dataclass(frozen=True, slots=True)
-class CommitAccepted:
+class CommitAccepted(msgspec.Struct, frozen=True):
     """The attempt's output is its task's now."""
 
     id: AttemptId
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(msgspec.Struct, frozen=True):
     """The worker is over."""
 
     code: int

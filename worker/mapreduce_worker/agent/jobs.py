@@ -8,9 +8,10 @@ start fast.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import WorkerClient
@@ -37,8 +38,7 @@ class RunsLost(MapReduceError):
         self.lost = tuple(lost[:_MAX_REPORTED])
 
 
-@dataclass(frozen=True, slots=True)
-class JobFiles:
+class JobFiles(msgspec.Struct, frozen=True):
     """One job as this worker sees it."""
 
     definition: JobDefinition
@@ -68,8 +68,7 @@ class JobFiles:
         return self.places.final(attempt, self.definition.partitions)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """An attempt that can run."""
 
     assignment: Assignment

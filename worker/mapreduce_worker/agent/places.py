@@ -6,14 +6,14 @@ its own, and the agent moves what it made. Names come from ids that the coordina
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from mapreduce.protocol.messages import Assignment, AttemptId, JobDefinition
 
 
-@dataclass(frozen=True, slots=True)
-class WorkFolder:
+class WorkFolder(msgspec.Struct, frozen=True):
     """A folder that executors write to."""
 
     executor: str
@@ -27,8 +27,7 @@ class WorkFolder:
         return cls(str(path), str(path))
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(msgspec.Struct, frozen=True):
     """The folders of one job at one worker."""
 
     runs: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from mapreduce.model import GIB, JobSpec
 from mapreduce.protocol.endpoint import Endpoint
@@ -11,8 +12,7 @@ from mapreduce_worker.agent.pace import SessionSettings
 from mapreduce_worker.agent.places import WorkFolder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentSettings:
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that an agent is told at its start."""
 
     endpoint: Endpoint
@@ -53,7 +53,7 @@ class AgentSettings:
     """How often the output and the run time of running attempts are looked at."""
     memory_check_s: float = 0.5
     """How often their memory is."""
-    session: SessionSettings = field(default_factory=SessionSettings)
+    session: SessionSettings = msgspec.field(default_factory=SessionSettings)
 
 
 #: Part of a container's memory that its executors may use; the rest is the host's, and what they share.
