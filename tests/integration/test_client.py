@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -149,21 +149,28 @@ def test_no_coordinator_is_unreachable() -> None:
 
 
 @contextmanager
-def saying(*answers: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
-    """A server that says these bytes, one connection each, and what it was asked; None: silence."""
+def saying(*answers: bytes | None, is_keeping: bool = False) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that says these bytes, one connection each, and what it was asked; None: silence.
+
+    `is_keeping`: it closes no connection on which it said something.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     asked: list[bytes] = []
     is_over = threading.Event()
 
     def serve() -> None:
-        for answer in answers:
-            connection, _ = listener.accept()
-            with connection:
-                asked.append(connection.recv(1 << 16))
-                if answer is None:
-                    is_over.wait(10)
-                else:
-                    connection.sendall(answer)
+        with ExitStack() as kept:
+            for answer in answers:
+                connection, _ = listener.accept()
+                with ExitStack() as own:
+                    (kept if is_keeping and answer else own).enter_context(connection)
+                    asked.append(connection.recv(1 << 16))
+                    if answer is None:
+                        is_over.wait(10)
+                    else:
+                        connection.sendall(answer)
+            if is_keeping:
+                is_over.wait(10)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -179,6 +186,7 @@ def answer(body: bytes, status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+EMPTY_HEARTBEAT = b'{"epoch":1,"heartbeat_s":1}'
 EMPTY_LIST = b'{"jobs":[],"epoch":1,"sequence":0}'
 
 
@@ -216,6 +224,29 @@ def test_a_call_that_waits_can_be_interrupted_from_another_thread() -> None:
         client.interrupt()
         with pytest.raises(Unreachable):
             call.result(30)
+
+
+def test_a_connection_that_nobody_waits_at_can_be_interrupted_and_the_next_call_makes_another_one() -> None:
+    with (
+        saying(answer(EMPTY_HEARTBEAT), answer(EMPTY_HEARTBEAT)) as (url, asked),
+        closing(WorkerClient(UrlEndpoint(url, "t"))) as client,
+    ):
+        for _ in range(2):
+            client.heartbeat("s", HeartbeatRequest(epoch=1, worker=WORKER))
+            client.interrupt()
+        assert len(asked) == 2
+
+
+def test_once_a_call_found_nobody_other_callers_leave_their_old_connections() -> None:
+    beat = HeartbeatRequest(epoch=1, worker=WORKER)
+    with saying(answer(EMPTY_HEARTBEAT), b"", answer(EMPTY_HEARTBEAT), is_keeping=True) as (url, asked):
+        endpoint = UrlEndpoint(url, "t")
+        with closing(WorkerClient(endpoint)) as one, closing(WorkerClient(endpoint)) as other:
+            one.heartbeat("s", beat)
+            with pytest.raises(Unreachable):
+                other.heartbeat("s", beat)
+            one.heartbeat("s", beat)
+    assert len(asked) == 3
 
 
 def test_the_kernel_asks_whether_a_silent_coordinator_is_still_there() -> None:

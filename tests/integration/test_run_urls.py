@@ -27,6 +27,15 @@ def test_a_document_is_cut_into_splits_and_every_line_is_read_once(tmp_path: Pat
     assert len(ranges) > 3
 
 
+def test_an_input_that_takes_long_to_come_is_not_handed_to_and_fro_between_idle_workers(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(JOB)
+    with serving_a_document() as server:
+        server.pause_s = 2.5  # two heartbeats and more
+        mr("run", "job.py", server.url, "-o", "out", "--workers", "2", "--reducers", "1", cwd=tmp_path)
+    fetched = [seen["range"] for seen in server.seen if seen.get("range", "") not in {"", "bytes=0-0"}]
+    assert len(fetched) == 1
+
+
 def test_a_document_that_goes_away_after_planning_fails_the_job_with_its_address(tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text(JOB)
     with serving_a_document() as server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,8 @@ class DocumentServer(http.server.ThreadingHTTPServer):
         self.redirect = ""
         self.gone_after = 1 << 30
         """So many requests are answered before the document is gone."""
+        self.pause_s = 0.0
+        """So slow is the way from here: the time from a request for some of the document to the answer."""
         self.url = f"http://127.0.0.1:{self.server_address[1]}/a/data.txt?signature=hush"
 
 
@@ -47,6 +50,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             start, end = (int(text) for text in asked.removeprefix("bytes=").split("-"))
             total = len(server.content)
             body = server.content[start : end + 1]
+            if len(body) > 1:
+                time.sleep(server.pause_s)
             self._answer(206, body, {"Content-Range": f"bytes {start}-{start + len(body) - 1}/{total}"})
         else:
             self._answer(200, server.content, {})

@@ -57,7 +57,11 @@ def kill_container(namespace: Namespace, pod: str, container: str) -> None:
 
 
 def lose_pod(namespace: Namespace, pod: str, container: str) -> None:
-    """Takes a pod away as the loss of its node would: at once. The process first: it would outlive the deletion."""
+    """Takes a pod away as the loss of its node would: at once, without a word to whoever is connected to it.
+
+    The process is killed, too: it would outlive the deletion.
+    """
+    cut_off(namespace, pod, container)
     kill_container(namespace, pod, container)
     namespace.kill_pod(pod)
 

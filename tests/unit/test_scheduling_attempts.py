@@ -111,7 +111,7 @@ def test_a_task_that_is_kept_back_holds_up_no_other_and_no_successor_of_the_coor
 
 def test_a_worker_that_waits_beside_a_task_that_is_kept_back_gets_what_another_has_not_begun(bench: Bench) -> None:
     bench.begin_job(maps=3)
-    bench.register("b", slots=2)
+    bench.register("b")
     bench.fail("a", bench.lease_one("a"), failure("system"))
     running, queued = bench.lease("b", want=2)
     assert not bench.next("a", wait_s=10).tasks

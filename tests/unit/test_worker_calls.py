@@ -82,7 +82,7 @@ def test_orders_reach_the_main_loop_before_another_thread_can_act_upon_them(monk
     endpoint = UrlEndpoint("http://127.0.0.1:9")
     caller = calls.Caller(shared, endpoint, post)
     caller.start()
-    calls.Heart(shared, endpoint, post, lambda: 0, caller.give_up_waiting).start()
+    calls.Heart(shared, endpoint, post, lambda: 0, caller.reconnect).start()
     assert is_over.wait(15)
     assert posted == [(StartAttempt, False), (CancelAttempt, False), (Exit, False)]
 
@@ -126,6 +126,32 @@ def test_a_call_to_a_coordinator_that_vanished_is_given_up_once_one_answers(
     endpoint = UrlEndpoint("http://127.0.0.1:9")
     caller = calls.Caller(shared, endpoint, post)
     caller.start()
-    calls.Heart(shared, endpoint, post, lambda: 0, caller.give_up_waiting).start()
+    calls.Heart(shared, endpoint, post, lambda: 0, caller.reconnect).start()
     assert is_over.wait(15)
     assert shared.session.epoch == epoch
+
+
+def test_connections_to_another_incarnation_are_made_anew_before_the_session_registers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Restarted(Client):
+        def heartbeat(self, _session: str, _request: HeartbeatRequest) -> HeartbeatReply:
+            raise Refusal(409, "epoch-changed", "register again", 2)
+
+    monkeypatch.setattr(calls, "WorkerClient", Restarted)
+    session = Session(worker="w", slots=1, now_s=time.monotonic())
+    session.registered(msgspec.structs.replace(welcome(), heartbeat_s=0.001), time.monotonic())
+    seen: list[bool] = []
+    is_told = threading.Event()
+
+    def found_again() -> None:
+        if not is_told.is_set():
+            seen.append(session.is_joined)
+        is_told.set()
+
+    shared, endpoint = calls.SharedSession(session), UrlEndpoint("http://127.0.0.1:9")
+    calls.Heart(shared, endpoint, lambda _actions: None, lambda: 0, found_again).start()
+    assert is_told.wait(15)
+    with shared.changed:
+        session.terminated()  # or the thread would go on beside other tests
+    assert seen == [True], "a registration would go where nobody is any more"

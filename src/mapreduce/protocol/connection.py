@@ -95,13 +95,15 @@ class Connection:
     """A connection to the coordinator, opened when needed and kept open between calls.
 
     Every network error becomes `Unreachable`, after which the endpoint is looked up again; every answer of 401 or 403
-    becomes `Unauthorized`, every other one of 400 and above `Refusal`.
+    becomes `Unauthorized`, every other one of 400 and above `Refusal`. Once any call to the endpoint has found nobody,
+    a connection from before that is not used again: a machine that vanished has closed none.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._http: http.client.HTTPConnection | None = None
         self._target: Target | None = None
+        self._lost_calls = 0
 
     def call(self, request: Request, *, deadline_s: float = DEADLINE_S) -> Answer:
         """Send the request and return the whole answer."""
@@ -165,9 +167,9 @@ class Connection:
 
     def _send(self, request: Request, end_s: float) -> http.client.HTTPResponse:
         target = self._endpoint.target()
-        if target != self._target:
+        if target != self._target or self._endpoint.lost_calls != self._lost_calls:
             self.close()
-            self._target = target
+            self._target, self._lost_calls = target, self._endpoint.lost_calls
         if self._http is not None:
             if request.may_repeat:
                 with suppress(ConnectionError, http.client.RemoteDisconnected):

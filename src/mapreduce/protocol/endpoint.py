@@ -42,6 +42,9 @@ class Target(msgspec.Struct, frozen=True):
 class Endpoint(Protocol):
     """Where to call, and with which token."""
 
+    lost_calls: int
+    """How many calls of all who share this endpoint have found nobody: `forget` counts them."""
+
     def target(self) -> Target:
         """The address; raises `Unreachable` when none is known (yet)."""
         ...
@@ -59,7 +62,7 @@ class UrlEndpoint:
     """A fixed address with a fixed token."""
 
     def __init__(self, url: str, token: str = "") -> None:
-        self._target, self._token = parse_url(url), token
+        self._target, self._token, self.lost_calls = parse_url(url), token, 0
 
     def target(self) -> Target:
         """The address that was given."""
@@ -73,6 +76,7 @@ class UrlEndpoint:
 
     def forget(self) -> None:
         """Nothing to look for: the address is a name that the network resolves at every connection."""
+        self.lost_calls += 1
 
 
 class TokenFileEndpoint(UrlEndpoint):
@@ -91,7 +95,7 @@ class FolderEndpoint:
     """The coordinator of one state folder, wherever it listens now."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self.lost_calls = folder, 0
         self._known: Target | None = None
 
     def target(self) -> Target:
@@ -109,6 +113,7 @@ class FolderEndpoint:
     def forget(self) -> None:
         """Read the file again before the next call."""
         self._known = None
+        self.lost_calls += 1
 
     def _read(self) -> Target:
         path = self._folder / ENDPOINT_FILE

@@ -3,6 +3,9 @@
 A lease covers a small batch, so one slow task must not hold the others of its batch while somebody waits. The worker
 hears the order with its next heartbeat and acknowledges it by a `Release`; only then is the task pending again, and
 then it is the waiting worker's, not the next batch of the one that gave it back.
+
+What a free slot is about to begin waits for nobody but its input, and stays: two workers with nothing else to do would
+hand it to and fro, and fetch the input anew each time.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ def order_take_back(turn: Turn, worker: str, session: Session) -> None:
         session.take_back |= {held for held in session.queued if held.kind == "reduce"}
     table = job.maps if job.phase is JobPhase.MAPPING else job.reduces
     if not turn.sessions.has_grantable(table) and not session.take_back and someone_waits(turn, worker):
-        queue = [held for held in in_order(session.queued) if held.kind == table.kind]
+        free = max(0, turn.state.workers[worker].slots - len(session.begun_s))
+        queue = [held for held in in_order(session.queued) if held.kind == table.kind][free:]
         session.take_back |= set(queue[len(queue) // 2 :])
 
 

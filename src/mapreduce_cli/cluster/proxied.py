@@ -45,6 +45,7 @@ class SecretEndpoint:
     def __init__(self, jobs: Jobs, job: ClusterJob) -> None:
         self._jobs, self._job, self._names = jobs, job, names_of(job)
         self._tokens: dict[str, str] = {}
+        self.lost_calls = 0
 
     @property
     def path(self) -> str:
@@ -77,6 +78,7 @@ class SecretEndpoint:
     def forget(self) -> None:
         """Read the Secret again before the next call."""
         self._tokens = {}
+        self.lost_calls += 1
 
 
 class ProxyTransport:

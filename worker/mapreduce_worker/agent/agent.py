@@ -150,7 +150,7 @@ class Agent:
                 endpoint, post = self._settings.endpoint, self._post_actions
                 caller = Caller(self._shared, endpoint, post)
                 caller.start()
-                Heart(self._shared, endpoint, post, self._memory_bytes, caller.give_up_waiting).start()
+                Heart(self._shared, endpoint, post, self._memory_bytes, caller.reconnect).start()
             case "gone":
                 say("the container of the executors has gone; waiting for it to come back")
                 self._set_paused(True)

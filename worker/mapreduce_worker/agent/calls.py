@@ -65,16 +65,14 @@ class Caller:
         self._backoff = Backoff()
         self._started_s = time.monotonic()
         self._has_joined = False
-        self._is_waiting = False
 
     def start(self) -> None:
         """Begin, for the rest of the process's life."""
         threading.Thread(target=self._run, name="next", daemon=True).start()
 
-    def give_up_waiting(self) -> None:
-        """From another thread: whoever a `next` was sent to may be gone, and then its answer never comes."""
-        if self._is_waiting:
-            self._client.interrupt()
+    def reconnect(self) -> None:
+        """From another thread: whoever this is connected to may be gone, and then nothing is ever answered there."""
+        self._client.interrupt()
 
     def _run(self) -> None:
         session = self._shared.session
@@ -99,7 +97,6 @@ class Caller:
 
     def _call(self, token: str, request: NextRequest) -> None:
         session, changed = self._shared.session, self._shared.changed
-        self._is_waiting = True
         try:
             reply = self._client.next(token, request)
         except Refusal as error:
@@ -115,8 +112,6 @@ class Caller:
             self._backoff.reset()
             with changed:
                 self._post(session.next_answered(request.call, reply, time.monotonic()))
-        finally:
-            self._is_waiting = False
 
     def _register(self) -> None:
         session, changed = self._shared.session, self._shared.changed
@@ -156,8 +151,8 @@ class Caller:
 class Heart:
     """Beats while the session is joined.
 
-    It calls `found_again` when a coordinator answers that did not answer before, or is another one than was joined: a
-    machine that vanished closes no connection, so what was asked of it would be waited for until its deadline.
+    It calls `found_again` when a coordinator answers that did not answer before, or that is not the one that was
+    joined: a machine that vanished closes no connection, so what is sent to it is waited for until the deadline.
     """
 
     def __init__(
@@ -184,14 +179,11 @@ class Heart:
         while session.exit is None:
             pause_s = session.heartbeat_s * random.uniform(0.8, 1.0)  # noqa: S311 - not a secret
             time.sleep(pause_s if has_been_heard else min(pause_s, self._backoff.next_pause_s()))
-            was_heard, was_joined = has_been_heard, session.is_joined
-            has_been_heard = self._beat()
+            has_been_heard = self._beat(was_heard=has_been_heard)
             if has_been_heard:
                 self._backoff.reset()
-                if not was_heard or (was_joined and not session.is_joined):
-                    self._found_again()
 
-    def _beat(self) -> bool:
+    def _beat(self, *, was_heard: bool) -> bool:
         """Returns whether the coordinator has answered, or had nothing to be told."""
         session, changed = self._shared.session, self._shared.changed
         with changed:
@@ -207,10 +199,12 @@ class Heart:
         try:
             reply = self._client.heartbeat(token, request)
         except Refusal as error:
+            self._found_again()  # first: the session may have the other thread register at once
             with changed:
                 self._post(session.refused(error.status, _reply(error), time.monotonic(), epoch=request.epoch))
                 changed.notify()
         except Unauthorized as error:
+            self._found_again()
             refusal = ErrorReply(code="unauthorized", message=str(error))
             with changed:
                 self._post(session.refused(401, refusal, time.monotonic(), epoch=request.epoch))
@@ -220,6 +214,8 @@ class Heart:
             with changed:
                 self._post(session.check_silence(time.monotonic(), str(error)))
         else:
+            if not was_heard:
+                self._found_again()
             with changed:
                 self._post(session.heartbeat_answered(reply, time.monotonic()))
                 changed.notify()
