@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.certificates import Authority
 from cluster.running import wait_until
 from mapreduce.errors import Unauthorized, Unreachable
 from mapreduce.protocol import connection
@@ -149,10 +151,12 @@ def test_no_coordinator_is_unreachable() -> None:
 
 
 @contextmanager
-def saying(*answers: bytes | None, is_keeping: bool = False) -> Iterator[tuple[str, list[bytes]]]:
+def saying(
+    *answers: bytes | None, is_keeping: bool = False, tls: ssl.SSLContext | None = None
+) -> Iterator[tuple[str, list[bytes]]]:
     """A server that says these bytes, one connection each, and what it was asked; None: silence.
 
-    `is_keeping`: it closes no connection on which it said something.
+    `is_keeping`: it closes no connection on which it said something. `tls`: it speaks that.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     asked: list[bytes] = []
@@ -162,6 +166,8 @@ def saying(*answers: bytes | None, is_keeping: bool = False) -> Iterator[tuple[s
         with ExitStack() as kept:
             for answer in answers:
                 connection, _ = listener.accept()
+                if tls is not None:
+                    connection = tls.wrap_socket(connection, server_side=True)
                 with ExitStack() as own:
                     (kept if is_keeping and answer else own).enter_context(connection)
                     asked.append(connection.recv(1 << 16))
@@ -175,7 +181,7 @@ def saying(*answers: bytes | None, is_keeping: bool = False) -> Iterator[tuple[s
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{listener.getsockname()[1]}", asked
     finally:
         is_over.set()
         listener.close()
@@ -278,6 +284,21 @@ def test_a_connection_that_was_closed_while_idle_is_opened_again_without_a_word(
     with saying(answer(EMPTY_LIST), answer(EMPTY_LIST)) as (url, asked), client_of(url) as client:
         client.statuses()
         client.statuses()
+        assert len(asked) == 2
+
+
+def test_a_connection_under_tls_that_was_closed_while_idle_is_opened_again_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority.create(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.own.certificate))
+    server = authority.issue("server", "/CN=server", "IP:127.0.0.1")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(server.certificate, server.key)
+    heartbeat = answer(EMPTY_HEARTBEAT)
+    with saying(heartbeat, heartbeat, tls=tls) as (url, asked), closing(WorkerClient(UrlEndpoint(url, "t"))) as client:
+        for _ in range(2):
+            client.heartbeat("s", HeartbeatRequest(epoch=1, worker=WORKER))
         assert len(asked) == 2
 
 

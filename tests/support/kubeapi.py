@@ -131,7 +131,7 @@ class KubeApi:
         self.deletions += method == "DELETE"
         try:
             status, data = self._exchange(self._connection(fresh=False), method, path, body, headers)
-        except (http.client.HTTPException, ConnectionError):  # an idle connection that the server has ended
+        except (http.client.HTTPException, ConnectionError, ssl.SSLEOFError):  # an idle one that the server has ended
             status, data = self._exchange(self._connection(fresh=True), method, path, body, headers)
         answer: Object = json.loads(data) if data[:1] == b"{" else {"message": data.decode(errors="replace")}
         if status >= 400:

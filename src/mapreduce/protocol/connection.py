@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,6 +32,8 @@ _CHUNK_BYTES: Final = 1 << 18
 _MAX_ERROR_BYTES: Final = 1 << 16
 
 _NETWORK_ERRORS: Final = (OSError, http.client.HTTPException)
+#: How a connection fails that the server has closed: in the clear, or under TLS, where it is another kind of `OSError`.
+_CLOSED: Final = (ConnectionError, http.client.RemoteDisconnected, ssl.SSLEOFError)
 
 
 class Refusal(MapReduceError):
@@ -172,7 +175,7 @@ class Connection:
             self._target, self._lost_calls = target, self._endpoint.lost_calls
         if self._http is not None:
             if request.may_repeat:
-                with suppress(ConnectionError, http.client.RemoteDisconnected):
+                with suppress(*_CLOSED):
                     return self._exchange(self._http, request, end_s)
             # the server closed a connection that was idle for long, which says nothing about the server: once more
             self.close()
