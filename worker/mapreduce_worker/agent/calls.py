@@ -99,13 +99,9 @@ class Caller:
         session, changed = self._shared.session, self._shared.changed
         try:
             reply = self._client.next(token, request)
-        except Refusal as error:
+        except (Refusal, Unauthorized) as error:
             with changed:
-                self._post(session.refused(error.status, _reply(error), time.monotonic(), call=request.call))
-        except Unauthorized as error:
-            with changed:
-                refusal = ErrorReply(code="unauthorized", message=str(error))
-                self._post(session.refused(401, refusal, time.monotonic(), call=request.call))
+                self._post(session.refused(*_said(error), time.monotonic(), call=request.call))
         except Unreachable as error:
             self._lost(error)
         else:
@@ -121,7 +117,7 @@ class Caller:
             reply = self._client.register(request)
         except Refusal as error:
             with changed:
-                self._post(session.register_refused(error.status, _reply(error), time.monotonic()))
+                self._post(session.register_refused(*_said(error), time.monotonic()))
             time.sleep(self._backoff.next_pause_s())
         except (Unreachable, Unauthorized) as error:
             self._lost(error)
@@ -198,16 +194,10 @@ class Heart:
         request = msgspec.structs.replace(request, memory_bytes=self._memory_bytes())
         try:
             reply = self._client.heartbeat(token, request)
-        except Refusal as error:
+        except (Refusal, Unauthorized) as error:
             self._found_again()  # first: the session may have the other thread register at once
             with changed:
-                self._post(session.refused(error.status, _reply(error), time.monotonic(), epoch=request.epoch))
-                changed.notify()
-        except Unauthorized as error:
-            self._found_again()
-            refusal = ErrorReply(code="unauthorized", message=str(error))
-            with changed:
-                self._post(session.refused(401, refusal, time.monotonic(), epoch=request.epoch))
+                self._post(session.refused(*_said(error), time.monotonic(), epoch=request.epoch))
                 changed.notify()
         except Unreachable as error:
             is_heard = False
@@ -222,5 +212,8 @@ class Heart:
         return is_heard
 
 
-def _reply(error: Refusal) -> ErrorReply:
-    return ErrorReply(code=error.code, message=error.message, epoch=error.epoch)
+def _said(error: Refusal | Unauthorized) -> tuple[int, ErrorReply]:
+    """Status and content of an answer that was no."""
+    if isinstance(error, Unauthorized):
+        return 401, ErrorReply(code="unauthorized", message=str(error))
+    return error.status, ErrorReply(code=error.code, message=error.message, epoch=error.epoch)
