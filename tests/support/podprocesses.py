@@ -30,6 +30,8 @@ set -eu
 index=$(nsenter -t "$1" -n ip -o link show eth0 | sed 's/.*@if\\([0-9]*\\):.*/\\1/')
 ip link set "$(ip -o link | awk -F': ' -v i="$index" '$1 == i {sub(/@.*/, "", $2); print $2}')" "$2"
 """
+#: In one go: a coordinator that lived on without a network would soon give its workers up.
+_LOSE = f'{_LINK}kill -KILL "$1"\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ def lose_pod(namespace: Namespace, pod: str, container: str) -> None:
 
     The process is killed, too: it would outlive the deletion.
     """
-    cut_off(namespace, pod, container)
-    kill_container(namespace, pod, container)
+    first = processes(namespace, pod, container)[0]
+    namespace.cluster.engine.inside(first.node, "sh", "-c", _LOSE, "sh", str(first.pid), "down")
     namespace.kill_pod(pod)
 
 

@@ -13,6 +13,7 @@ from mapreduce.dataplane.groups import make_groups
 from mapreduce.dataplane.runs import RunHeader
 from mapreduce.dataplane.runwriter import RunWriter
 from mapreduce.dataplane.values import Codec
+from mapreduce.errors import Unauthorized
 from mapreduce.protocol.messages import NOBODY_SERVES, AttemptId, RunRef
 from mapreduce_worker.agent.fetch import FetchFailed, Target, fetch_runs
 from mapreduce_worker.agent.jobs import RunsLost
@@ -47,7 +48,9 @@ def refuse_connections(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(http.client.HTTPConnection, "connect", fail)
 
 
-def fetch(tmp_path: Path, *, has_replica: bool = True, url: str = "http://other/run") -> tuple[Source, ...]:
+def fetch(
+    tmp_path: Path, *, has_replica: bool = True, url: str = "http://other/run", token: str = "good"
+) -> tuple[Source, ...]:
     made = tmp_path / "made"
     with RunWriter(made, RunHeader(1, 1, 0, 1), 8, Codec()) as writer:
         writer.write(0, make_groups(["a"], [[1]]))
@@ -55,7 +58,7 @@ def fetch(tmp_path: Path, *, has_replica: bool = True, url: str = "http://other/
     run = RunRef(map=MAP, digest=facts.digest, bytes=facts.size, url=url, has_replica=has_replica)
     content = made.read_bytes()
     into, own = tmp_path / "into", tmp_path / "own"
-    return fetch_runs([run], 0, into=into, own=own, token="", replicas=lambda: Kept(content))
+    return fetch_runs([run], 0, into=into, own=own, token=token, replicas=lambda: Kept(content))
 
 
 def test_a_run_whose_worker_does_not_answer_is_read_from_its_replica(tmp_path: Path) -> None:
@@ -80,6 +83,11 @@ def test_a_run_that_nobody_has_is_lost(tmp_path: Path) -> None:
     assert [(lost.map, lost.problem) for lost in told.value.lost] == [
         (MAP, "its worker does not answer: Connection refused")
     ]
+
+
+def test_a_worker_that_is_between_two_coordinators_asks_nobody_and_finds_nothing_lost(tmp_path: Path) -> None:
+    with pytest.raises(Unauthorized):
+        fetch(tmp_path, has_replica=False, token="")
 
 
 @pytest.mark.parametrize("harm", ["open", "write"])

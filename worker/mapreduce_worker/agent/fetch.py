@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from mapreduce.dataplane import runs as layout
-from mapreduce.errors import MapReduceError
+from mapreduce.errors import MapReduceError, Unauthorized
 from mapreduce.protocol.client import Refusal, WorkerClient
 from mapreduce.protocol.messages import NOBODY_SERVES, AttemptId, LostRun, RunRef
 from mapreduce_worker.agent.jobs import RunsLost
@@ -50,14 +50,15 @@ def fetch_runs(
 ) -> tuple[Source, ...]:
     """Local files for all `runs`, each holding at least `partition`.
 
-    Raises `RunsLost`, `FetchFailed`, and what `replicas` raises.
+    Raises `RunsLost`, `FetchFailed`, what `replicas` raises, and `Unauthorized` while this worker is not joined: others
+    would refuse it, and their refusal would read as lost runs.
 
     Args:
         runs: what to read, with the URL of each.
         partition: the reduce task's number.
         into: folder to make the files in.
         own: folder of the runs that this worker serves itself; those are not copied.
-        token: session token to show to the other workers.
+        token: session token to show to the other workers; empty while not joined.
         replicas: makes, for each stream, what reads replicas from the coordinator.
         streams: how many to fetch at once.
     """
@@ -70,6 +71,8 @@ def fetch_runs(
             sources[run.map] = Source(map=run.map, path=str(path), digest=run.digest)
         else:
             waiting.append(run)
+    if waiting and not token:
+        raise Unauthorized("This worker is not joined just now.")
     lost: list[LostRun] = []
     failed: list[MapReduceError] = []
     silent: set[str] = set()
