@@ -31,7 +31,7 @@ index=$(nsenter -t "$1" -n ip -o link show eth0 | sed 's/.*@if\\([0-9]*\\):.*/\\
 ip link set "$(ip -o link | awk -F': ' -v i="$index" '$1 == i {sub(/@.*/, "", $2); print $2}')" "$2"
 """
 #: In one go: a coordinator that lived on without a network would soon give its workers up.
-_LOSE = f'{_LINK}kill -KILL "$1"\n'
+_SILENCE = f'{_LINK}kill -STOP "$1"\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,12 @@ def kill_container(namespace: Namespace, pod: str, container: str) -> None:
 def lose_pod(namespace: Namespace, pod: str, container: str) -> None:
     """Takes a pod away as the loss of its node would: at once, without a word to whoever is connected to it.
 
-    The process is killed, too: it would outlive the deletion.
+    The process is killed, too: it would outlive the deletion. Not before that: it would be started again.
     """
     first = processes(namespace, pod, container)[0]
-    namespace.cluster.engine.inside(first.node, "sh", "-c", _LOSE, "sh", str(first.pid), "down")
+    namespace.cluster.engine.inside(first.node, "sh", "-c", _SILENCE, "sh", str(first.pid), "down")
     namespace.kill_pod(pod)
+    _signal(namespace, "KILL", [first])
 
 
 def kill_processes(namespace: Namespace, pod: str, container: str, matching: str) -> int:
