@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mapreduce.coordinator.statefiles import read_endpoint
-from tests.support.mrruns import GATED, WORD_COUNT, mr, mr_command, parts, until
+from tests.support.mrruns import GATED, WORD_COUNT, mr, parts, start_mr, until
 
 
 class Stage:
@@ -31,7 +31,7 @@ class Stage:
     def start(self, *arguments: object) -> subprocess.Popen[bytes]:
         log = (self.folder / f"{arguments[0]}-{len(self.processes)}.log").open("wb")
         with log:
-            process = subprocess.Popen(mr_command(*arguments), cwd=self.folder, stdout=log, stderr=log)
+            process = start_mr(*arguments, cwd=self.folder, stdout=log, stderr=log)
         self.processes.append(process)
         return process
 

@@ -116,6 +116,8 @@ def test_a_partition_longer_than_the_lease_moves_the_task_and_the_healed_worker_
     stage.job.open_gate("map-2", "end")
     until(lambda: "map-2" in stage.committed(), "the map by the other worker", stage.job.story)
     stage.job.until_at("map-5")
+    # its leases end first: heard again before it is given up, it would go on without joining again
+    until(lambda: "WorkerLeft" in read_story(stage.job.root / "state").kinds, "the end of the silence", stage.job.story)
     stage.link.towards.set()
     until(lambda: worker.said.count("joined the coordinator") == 2, "its return", stage.job.story)
     stage.job.open_gates()

@@ -6,7 +6,6 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from mapreduce_worker.agent.channel import Channel
 from mapreduce_worker.agent.executors import Executor
 from mapreduce_worker.executor.messages import Hello
+from tests.support.forked import start_module
 
 DEADLINE_S = 30.0
 
@@ -35,12 +35,13 @@ class HostProcess:
         sockets: Path,
         *,
         slots: int = 1,
-        prefix: Sequence[str] = (sys.executable,),
+        prefix: Sequence[str] = (),
         extra: dict[str, str] | None = None,
     ) -> None:
-        command = ["-m", "mapreduce_worker.executor.host", "--sockets", str(sockets)]
-        self.process = subprocess.Popen(
-            [*prefix, *command, "--slots", str(slots)],
+        self.process = start_module(
+            "mapreduce_worker.executor.host",
+            *("--sockets", sockets, "--slots", slots),
+            prefix=prefix,
             env={**os.environ, **(extra or {})},
             stdin=subprocess.DEVNULL,
         )

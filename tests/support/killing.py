@@ -13,9 +13,10 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mapreduce.coordinator.statefiles import read_endpoint
-from tests.support.mrruns import DEADLINE_S, is_alive, mr_command, until
+from tests.support.mrruns import DEADLINE_S, is_alive, mr_command, start_mr, until
 from tests.support.steppedjobs import SteppedJob
 
 
@@ -97,14 +98,12 @@ class Program:
     def __post_init__(self) -> None:
         self.log = self.job.logs / f"{len(list(self.job.logs.iterdir()))}-{self.arguments[0]}.log"
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*self.trace, *mr_command(*self.arguments)],
-                cwd=self.job.root,
-                env=self.job.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+            options: dict[str, Any] = {"cwd": self.job.root, "env": self.job.environment, "stdin": subprocess.DEVNULL}
+            options |= {"stdout": log, "stderr": log}
+            if self.trace:
+                self.process = subprocess.Popen([*self.trace, *mr_command(*self.arguments)], **options)
+            else:
+                self.process = start_mr(*self.arguments, **options)
         self.job.started.append(self.process)
 
     @property

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import CoordinatorClient, FolderEndpoint
 from mapreduce.protocol.messages import JobStatus
+from tests.support.forked import Forked
 
 DEADLINE_S = 60.0
 
@@ -48,13 +50,22 @@ def mr_command(*arguments: object) -> list[str]:
     return [sys.executable, "-X", "faulthandler", "-m", "mapreduce_cli", *(str(argument) for argument in arguments)]
 
 
+def start_mr(*arguments: object, **options: Any) -> subprocess.Popen[Any]:
+    """The same, started, where it does not matter that its modules were imported before; `options` are of `Popen`."""
+    return Forked("mapreduce_cli", *arguments, **options)
+
+
 def mr(*arguments: object, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
     """Run one command to its end; `check` is the exit code it must have."""
-    done = subprocess.run(
-        mr_command(*arguments), capture_output=True, text=True, check=False, cwd=cwd, timeout=DEADLINE_S * 2
-    )
-    assert check is None or done.returncode == check, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
+    with start_mr(*arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            out, err = process.communicate(timeout=DEADLINE_S * 2)
+        except BaseException:
+            process.kill()
+            raise
+    code = process.returncode
+    assert check is None or code == check, f"exit code {code}\n{out}\n{err}"
+    return subprocess.CompletedProcess(process.args, code, out, err)
 
 
 def until(condition: Callable[[], bool], what: str, story: Callable[[], object] = str) -> None:
@@ -141,8 +152,8 @@ class Running:
 
     def __init__(self, cwd: Path, state: Path, arguments: list[object]) -> None:
         self.state = state
-        self.process = subprocess.Popen(
-            mr_command("run", *arguments), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        self.process: subprocess.Popen[str] = start_mr(
+            "run", *arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def status(self) -> JobStatus | None:
@@ -198,9 +209,10 @@ def is_alive(pid: int) -> bool:
 
 def _commands() -> dict[int, str]:
     found = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):  # not of what is in it: any of them may end meanwhile
         try:
-            found[int(path.parent.name)] = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            command = (process / "cmdline").read_bytes()
+            found[int(process.name)] = command.replace(b"\0", b" ").decode("utf-8", "replace")
         except OSError:
             continue
     return found

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import msgspec
 from mapreduce.podjob import Termination
 from mapreduce.protocol.client import CoordinatorClient, UrlEndpoint
 from mapreduce.protocol.messages import JobStatus
+from tests.support.forked import start_module
 from tests.support.mrruns import until
 
 UID = "0a1b2c3d-uid"
@@ -156,8 +155,7 @@ class PodHost:
 
 
 def _start(module: str, *options: object, into: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", module, *map(str, options)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=dict(os.environ))
+    process = start_module(module, *options, stdin=subprocess.DEVNULL)
     into.append(process)
     return process
 

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import CoordinatorClient, UrlEndpoint
 from mapreduce.protocol.messages import CoordinatorStatus, JobStatus
+from tests.support.forked import start_module
 from tests.support.hosts import short_folder
 from tests.support.pods import AGENT_USER, EXECUTOR_USER, Pod, as_user, interpreter_for_others, share
 
@@ -160,6 +160,5 @@ class PodJob:
 
     def _run(self, user: int, module: str, *options: object) -> subprocess.Popen[bytes]:
         interpreter = interpreter_for_others() if self.has_users else None
-        prefix = [sys.executable] if interpreter is None else [*as_user(user), *interpreter]
-        command = [*prefix, "-m", module, *(str(option) for option in options)]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=dict(os.environ), cwd="/")
+        prefix = () if interpreter is None else (*as_user(user), *interpreter)
+        return start_module(module, *options, prefix=prefix, stdin=subprocess.DEVNULL, cwd="/")

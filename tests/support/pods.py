@@ -75,7 +75,7 @@ class Pod:
 
     def _as_user(self, user: int) -> list[str]:
         if not self.has_users:
-            return [sys.executable]
+            return []
         interpreter = interpreter_for_others()
         assert interpreter is not None
         return [*as_user(user), *interpreter]

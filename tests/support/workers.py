@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from mapreduce.bundle import make_bundle
 from mapreduce.model import MIB, Code, Input, JobSpec, Output, Storage, Workers
 from mapreduce.protocol.messages import Assignment, AttemptId, FileRange, JobDefinition, Split
 from tests.support.fakecoordinator import FakeCoordinator
+from tests.support.forked import start_module
 
 
 class Worker:
@@ -26,14 +26,15 @@ class Worker:
         state: Path | None,
         scratch: Path,
         *options: str,
-        prefix: Sequence[str] = (sys.executable,),
+        prefix: Sequence[str] = (),
     ) -> None:
         self.scratch = scratch
         self._parent_read, self.parent_write = os.pipe()
-        where = [] if state is None else ["--dir", str(state)]
-        command = ["-m", "mapreduce_worker", *where, "--scratch", str(scratch)]
-        self.process = subprocess.Popen(
-            [*prefix, *command, "--parent-fd", str(self._parent_read), *options],
+        where = () if state is None else ("--dir", state)
+        self.process = start_module(
+            "mapreduce_worker",
+            *(*where, "--scratch", scratch, "--parent-fd", self._parent_read, *options),
+            prefix=prefix,
             pass_fds=(self._parent_read,),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
