@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from mapreduce.model import Code, Input, JobSpec, Output, Storage
 from mapreduce.protocol.messages import (
@@ -15,7 +18,11 @@ from mapreduce.protocol.messages import (
     RegisterReply,
     TaskOutput,
 )
+from mapreduce_worker.agent.jobs import JobFiles, Prepared
+from mapreduce_worker.agent.places import plan_places
 from mapreduce_worker.agent.session import Session
+
+SCRATCH = Path("/mr/disk/pod")
 
 
 def attempt(index: int, *, epoch: int = 1) -> AttemptId:
@@ -43,6 +50,13 @@ def definition(shuffle: Literal["Shared", "Peer"], data: Literal["path", "coordi
         attempts_dir="/out/attempts",
         trace_dir="/mr/runs/jobs/1/traces",
     )
+
+
+def prepared(index: int, job: int = 1) -> Prepared:
+    """A map that can run."""
+    known = msgspec.structs.replace(definition("Shared", "path"), job=job)
+    files = JobFiles(known, SCRATCH / "code", plan_places(known, SCRATCH, None, None))
+    return Prepared(Assignment(id=msgspec.structs.replace(attempt(index), job=job)), files)
 
 
 def welcome(

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import msgspec
-
-from mapreduce.protocol.messages import Assignment
-from mapreduce_worker.agent.jobs import JobFiles, Prepared
-from mapreduce_worker.agent.places import plan_places
+from mapreduce_worker.agent.jobs import Prepared
 from mapreduce_worker.agent.readyqueue import ReadyQueue
-from tests.support.sessions import attempt, definition
-
-SCRATCH = Path("/mr/disk/pod")
+from tests.support.sessions import attempt, prepared
 
 
 @dataclass
@@ -32,16 +25,10 @@ class FakeSlot:
         self.fed += [prepared.assignment.id.index for prepared in work]
 
 
-def ready(index: int, job: int = 1) -> Prepared:
-    known = msgspec.structs.replace(definition("Shared", "path"), job=job)
-    files = JobFiles(known, SCRATCH / "code", plan_places(known, SCRATCH, None, None))
-    return Prepared(Assignment(id=msgspec.structs.replace(attempt(index), job=job)), files)
-
-
 def queue_of(*work: Prepared) -> ReadyQueue:
     queue = ReadyQueue()
-    for prepared in work:
-        queue.put(prepared)
+    for one in work:
+        queue.put(one)
     return queue
 
 
@@ -51,39 +38,39 @@ def fed(queue: ReadyQueue, *slots: FakeSlot) -> list[list[int]]:
 
 
 def test_no_slot_gets_so_many_that_another_idles() -> None:
-    queue = queue_of(*(ready(index) for index in range(5)))
+    queue = queue_of(*(prepared(index) for index in range(5)))
     assert fed(queue, FakeSlot(depth=100), FakeSlot(depth=100)) == [[0, 1, 2], [3, 4]]
     assert queue.pop() is None
 
 
 def test_what_finds_no_room_waits_in_its_order() -> None:
-    queue = queue_of(*(ready(index) for index in range(4)))
+    queue = queue_of(*(prepared(index) for index in range(4)))
     assert fed(queue, FakeSlot(depth=1), FakeSlot(depth=1)) == [[0], [1]]
     assert fed(queue, FakeSlot(depth=0)) == [[]]
     assert fed(queue, FakeSlot(depth=9)) == [[2, 3]]
 
 
 def test_what_a_slot_gives_back_goes_first_again() -> None:
-    queue = queue_of(ready(2))
-    queue.put_back([ready(0), ready(1)])
+    queue = queue_of(prepared(2))
+    queue.put_back([prepared(0), prepared(1)])
     assert fed(queue, FakeSlot(depth=9)) == [[0, 1, 2]]
 
 
 def test_a_slot_gets_attempts_of_one_job_at_a_time() -> None:
-    queue = queue_of(ready(0), ready(1, job=2), ready(2, job=2), ready(3))
+    queue = queue_of(prepared(0), prepared(1, job=2), prepared(2, job=2), prepared(3))
     assert fed(queue, FakeSlot(depth=9, job=2), FakeSlot(depth=9, job=1)) == [[1, 2], [0, 3]]
 
 
 def test_a_job_at_the_front_that_finds_no_room_is_not_overtaken() -> None:
-    queue = queue_of(ready(0), ready(1, job=2))
+    queue = queue_of(prepared(0), prepared(1, job=2))
     assert fed(queue, FakeSlot(depth=9, job=2)) == [[]]
 
 
 def test_what_is_dropped_is_not_run() -> None:
-    queue = queue_of(ready(0), ready(1))
+    queue = queue_of(prepared(0), prepared(1))
     assert queue.drop(attempt(0))
     assert not queue.drop(attempt(0))
     assert fed(queue, FakeSlot(depth=9)) == [[1]]
-    queue.put(ready(2))
+    queue.put(prepared(2))
     queue.clear()
     assert queue.pop() is None

@@ -35,7 +35,7 @@ _MAX_START_PAUSE_S: Final = 5.0
 _AHEAD_S: Final = 0.05
 _MAX_AHEAD: Final = 256
 
-#: From an attempt whose executor was ended, and what it printed, to what is told of it; None: nothing.
+#: From an attempt whose executor was ended, and what it printed, to what is told of it; None: it was not meant.
 Reason = Callable[["Prepared", bytes], Failure | None]
 
 
@@ -49,7 +49,7 @@ class SlotOwner(Watcher, Protocol):
         """The attempt is over."""
 
     def attempts_returned(self, work: list[Prepared]) -> None:
-        """These were given to an executor that ended before they began; they go first in the queue again."""
+        """These were given to an executor that was ended for another's sake; they go first in the queue again."""
 
     def attempt_withdrawn(self, attempt: AttemptId) -> None:
         """The attempt has not begun and never will, as asked."""
@@ -144,16 +144,19 @@ class Slot:
         """See that the attempt does not run, or no longer; nothing is told about it."""
         for number, work in self._fed.items():
             if work.assignment.id == attempt:
+                self._unwanted.add(attempt)
                 self._look()
-                if number == self._running:
+                if self._capture is not None and self._capture.current == number:
                     self.end_running(None)
                 else:
-                    self._unwanted.add(attempt)
                     self._send(Withdraw(numbers=(number,)))
                 return
 
     def end_running(self, why: Reason | None) -> None:
-        """End the attempt that runs, and the executor with it; None tells nobody."""
+        """End the attempt that runs, and the executor with it. None: nobody is told of it.
+
+        One that is wanted goes back then: it began in the very moment in which the one before it was to be ended.
+        """
         if self._process is not None:
             self._bury(self._process.end(), why=why or _silence)
 
@@ -338,14 +341,18 @@ class Slot:
             log = capture.take(capture.current)
             capture.close()
         began_nothing = why is None and (capture is None or capture.current == 0)
+        if victim is not None and victim.assignment.id in self._unwanted:
+            victim = None
         rest = [work for work in self._fed.values() if work.assignment.id not in self._unwanted]
         run_s = time.monotonic() - self._running_since_s if self._running is not None else 0.0
         self._forget_executor()
         if self._is_closing:
             return
-        if victim is not None and victim.assignment.id not in self._unwanted:
+        if victim is not None:
             told = crash(victim, ending, log) if why is None else why(victim, log)
-            if told is not None:
+            if told is None:
+                rest.insert(0, victim)
+            else:
                 self._owner.attempt_ended(victim, told, run_s, log)
         if rest:
             self._owner.attempts_returned(rest)
