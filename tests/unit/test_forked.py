@@ -22,6 +22,12 @@ import time
 print("waits", flush=True)
 time.sleep(600)
 """
+#: Whoever started the tests may have had them ignore it.
+INTERRUPTS_ITSELF = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+os.kill(os.getpid(), signal.SIGINT)
+"""
 
 
 def start(folder: Path, code: str, *arguments: str, **options: object) -> Forked:
@@ -53,7 +59,7 @@ def test_it_is_a_child_of_the_test_with_its_own_command_line(tmp_path: Path) -> 
     ("code", "exit_code", "words"),
     [
         ("raise ValueError('its own')", 1, "ValueError: its own"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGINT)", -signal.SIGINT, "KeyboardInterrupt"),
+        (INTERRUPTS_ITSELF, -signal.SIGINT, "KeyboardInterrupt"),
         ("import os; os.abort()", -signal.SIGABRT, "Fatal Python error: Aborted"),
     ],
 )

@@ -31,20 +31,24 @@ class Tracing:
     def __init__(self, service: Service, target: TraceTarget) -> None:
         self._service, self._target = service, target
         self._told = {job.id for job in service.machine.state.jobs.values() if job.phase.is_final}
+        self._is_ending = asyncio.Event()
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def finish(self) -> None:
-        """Tell what is left, but do not hold up the end for long."""
+        """Tell what is left, and let what is being told be told to its end, but do not hold up the end for long."""
+        self._is_ending.set()
+        await asyncio.wait({self._watching}, timeout=_LAST_WORD_S)
         self._watching.cancel()
         await asyncio.gather(self._watching, return_exceptions=True)
-        with contextlib.suppress(TimeoutError, MapReduceError):  # a log that has failed is told elsewhere
-            async with asyncio.timeout(_LAST_WORD_S):
-                await self._tell_ended()
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            with contextlib.suppress(MapReduceError):
+        is_last = False
+        while not is_last:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await self._is_ending.wait()
+            is_last = self._is_ending.is_set()
+            with contextlib.suppress(MapReduceError):  # a log that has failed is told elsewhere
                 await self._tell_ended()
 
     async def _tell_ended(self) -> None:
