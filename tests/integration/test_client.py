@@ -286,11 +286,27 @@ def test_what_is_no_whole_answer_of_a_coordinator_is_unreachable(said: bytes) ->
         client.statuses()
 
 
-def test_an_error_without_an_error_reply_still_has_a_status() -> None:
-    with saying(answer(b"<html>Bad Gateway</html>", "502 Bad Gateway")) as (url, _), client_of(url) as client:
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        ("404 Not Found", b""),
+        ("502 Bad Gateway", b"<html>Bad Gateway</html>"),
+        ("404 Not Found", b'{"kind":"Status","code":404,"message":"no such service"}'),
+    ],
+)
+def test_an_error_that_no_coordinator_sends_comes_from_whoever_answers_while_there_is_none(
+    status: str, body: bytes
+) -> None:
+    with saying(answer(body, status)) as (url, _), client_of(url) as client, pytest.raises(Unreachable) as caught:
+        client.statuses()
+    assert str(caught.value) == f"What answers at {url} is not a coordinator: {status}."
+
+
+def test_a_proxy_may_find_a_call_too_large() -> None:
+    with saying(answer(b"<html>", "413 Content Too Large")) as (url, _), client_of(url) as client:
         with pytest.raises(Refusal) as caught:
             client.statuses()
-        assert (caught.value.status, caught.value.code) == (502, "http-502")
+        assert (caught.value.status, caught.value.code) == (413, "http-413")
 
 
 def test_a_connection_that_was_closed_while_idle_is_opened_again_without_a_word() -> None:

@@ -32,6 +32,8 @@ _CHUNK_BYTES: Final = 1 << 18
 _MAX_ERROR_BYTES: Final = 1 << 16
 
 _NETWORK_ERRORS: Final = (OSError, http.client.HTTPException)
+#: What a proxy before a coordinator may have against a call: who sends it, or its size.
+_SAID_BY_PROXIES: Final = frozenset({401, 403, 413})
 #: How a connection fails that the server has closed: in the clear, or under TLS, where it is another kind of `OSError`.
 _CLOSED: Final = (ConnectionError, http.client.RemoteDisconnected, ssl.SSLEOFError)
 
@@ -97,9 +99,10 @@ class Transport(Protocol):
 class Connection:
     """A connection to the coordinator, opened when needed and kept open between calls.
 
-    Every network error becomes `Unreachable`, after which the endpoint is looked up again; every answer of 401 or 403
-    becomes `Unauthorized`, every other one of 400 and above `Refusal`. Once any call to the endpoint has found nobody,
-    a connection from before that is not used again: a machine that vanished has closed none.
+    Every network error becomes `Unreachable`, after which the endpoint is looked up again, and so does an error that no
+    coordinator sends; every answer of 401 or 403 becomes `Unauthorized`, every other one of 400 and above `Refusal`.
+    Once any call to the endpoint has found nobody, a connection from before that is not used again: a machine that
+    vanished has closed none.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -211,13 +214,17 @@ class Connection:
         if self._http is not None and self._http.sock is not None:
             self._http.sock.settimeout(_remaining(end_s))
 
-    @staticmethod
-    def _refusal(answer: http.client.HTTPResponse) -> MapReduceError:
+    def _refusal(self, answer: http.client.HTTPResponse) -> MapReduceError:
         body = answer.read(_MAX_ERROR_BYTES)
+        shown = f"{answer.status} {answer.reason}"
         try:
             said = from_json(body, ErrorReply)
         except msgspec.DecodeError:
-            said = ErrorReply(code=f"http-{answer.status}", message=f"{answer.status} {answer.reason}")
+            if answer.status not in _SAID_BY_PROXIES:
+                # Where no coordinator is just now a gateway or whoever has the address may answer: the same as none.
+                self._endpoint.forget()
+                return Unreachable(f"What answers at {self._target} is not a coordinator: {shown}.")
+            said = ErrorReply(code=f"http-{answer.status}", message=shown)
         if answer.status in {401, 403}:
             return Unauthorized(said.message)
         return Refusal(answer.status, said.code, said.message, said.epoch)
