@@ -132,9 +132,9 @@ class GatedJob:
         return Counter(name.split("@")[0] for name in seen)
 
     def check_begun_once(self) -> None:
-        """No task was begun a second time."""
-        again = {task: times for task, times in self.begun().items() if times > 1}
-        assert not again, f"begun again: {again}; failures: {self.found()['status'].get('failures')}"
+        """Tasks were begun, and none a second time."""
+        begun = self.begun()
+        assert set(begun.values()) == {1}, f"begun: {begun}; failures: {self.found()['status'].get('failures')}"
 
     def pods(self, component: str, at_least: int = 1) -> list[str]:
         """Names of its running pods, as soon as there are so many."""

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from mapreduce.errors import Unreachable
-from mapreduce.protocol.connection import DEADLINE_S, Answer, Connection, Refusal, Request, Transport
+from mapreduce.protocol.connection import DEADLINE_S, Answer, Connection, Refusal, Request, Transport, no_coordinator
 from mapreduce.protocol.endpoint import Endpoint, FolderEndpoint, Role, TokenFileEndpoint, UrlEndpoint
 from mapreduce.protocol.messages import (
     AttemptId,
@@ -91,9 +91,7 @@ class _Client:
         try:
             return from_json(body, type_)
         except msgspec.DecodeError as error:
-            # something answers there, but no coordinator of ours (or one too new): the same as none
-            self._endpoint.forget()
-            raise Unreachable(f"What answers at {self.address()} is not a coordinator: {error}.") from None
+            raise no_coordinator(self._endpoint, self.address(), error) from None
 
 
 class WorkerClient(_Client):

@@ -221,13 +221,20 @@ class Connection:
             said = from_json(body, ErrorReply)
         except msgspec.DecodeError:
             if answer.status not in _SAID_BY_PROXIES:
-                # Where no coordinator is just now a gateway or whoever has the address may answer: the same as none.
-                self._endpoint.forget()
-                return Unreachable(f"What answers at {self._target} is not a coordinator: {shown}.")
+                return no_coordinator(self._endpoint, self._target, shown)
             said = ErrorReply(code=f"http-{answer.status}", message=shown)
         if answer.status in {401, 403}:
             return Unauthorized(said.message)
         return Refusal(answer.status, said.code, said.message, said.epoch)
+
+
+def no_coordinator(endpoint: Endpoint, address: object, said: object) -> Unreachable:
+    """What to raise when something answers at `address`, but no coordinator of ours (or one too new): the same as none.
+
+    Where no coordinator is just now, a gateway may answer, or whoever has the address.
+    """
+    endpoint.forget()
+    return Unreachable(f"What answers at {address} is not a coordinator: {said}.")
 
 
 def _unopened(target: Target) -> http.client.HTTPConnection:
