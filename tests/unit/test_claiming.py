@@ -132,6 +132,8 @@ def test_what_a_run_killed_after_its_result_was_whole_left_behind_is_removed_by_
         (paths.state / name).parent.mkdir(parents=True, exist_ok=True)
         (paths.state / name).write_bytes(b"x")
     (paths.state / "token").write_bytes(b"x")
+    for temporary in (paths.state / ".owner.json.7-1.tmp", paths.state / ".endpoint.json.7-1.tmp"):
+        temporary.write_bytes(b"x")  # killed while it noted the end
     paths.success.write_bytes(msgspec.json.encode({"parts": {}}))
     with pytest.raises(OutputRefused, match="--overwrite"):
         take(paths)

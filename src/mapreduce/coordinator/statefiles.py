@@ -6,9 +6,11 @@ job files are `coordinator.store`, tokens are `coordinator.auth`.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -58,7 +60,7 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
     Threads of one process may replace one file at once; the last wins.
     """
-    temporary = path.with_name(f"{temporary_prefix(path.name)}{threading.get_ident()}.tmp")
+    temporary = path.with_name(f"{_temporary_prefix(path.name)}{threading.get_ident()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -72,7 +74,16 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
-def temporary_prefix(name: str) -> str:
+def remove_temporaries(folder: Path, names: Sequence[str]) -> None:
+    """Remove what `replace_file` left of these files in processes that were killed while they wrote."""
+    for name in names:
+        with contextlib.suppress(OSError):
+            for path in folder.glob(f".{name}.*.tmp"):
+                if not path.name.startswith(_temporary_prefix(name)):  # this one is being written now
+                    path.unlink(missing_ok=True)
+
+
+def _temporary_prefix(name: str) -> str:
     """How the temporary files of this process for a file of that name begin."""
     return f".{name}.{os.getpid()}-"
 

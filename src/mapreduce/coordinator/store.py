@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from mapreduce.coordinator.plans import Plan, digest
-from mapreduce.coordinator.statefiles import CODE_FOLDER, JOBS_FOLDER, WORK_FOLDER, replace_file, temporary_prefix
+from mapreduce.coordinator.statefiles import CODE_FOLDER, JOBS_FOLDER, WORK_FOLDER, remove_temporaries, replace_file
 from mapreduce.coordinator.uploads import PART_SUFFIX
 from mapreduce.errors import PlanLost, WALForeign
 from mapreduce.model import JobSpec
@@ -188,7 +188,7 @@ class Store(msgspec.Struct, frozen=True):
         Nothing in the output folder is touched unless `owns_output`: it may be another job's by now. What cannot be
         removed stays: it costs room, and no result.
         """
-        _remove_temporaries(self.job_folder(job), _JOB_FILES)
+        remove_temporaries(self.job_folder(job), _JOB_FILES)
         for part in self.runs_folder(job).glob(f".*{PART_SUFFIX}"):
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -202,18 +202,9 @@ class Store(msgspec.Struct, frozen=True):
             return
         output = Path(spec.output.uri)
         shutil.rmtree(output / STATE_NAME / WORK_FOLDER, ignore_errors=True)
-        _remove_temporaries(output / STATE_NAME, _OWN_FILES)
-        _remove_temporaries(output, _OUTPUT_FILES)
+        remove_temporaries(output / STATE_NAME, _OWN_FILES)
+        remove_temporaries(output, _OUTPUT_FILES)
         attempts = self.attempts_folder(spec, job)
         shutil.rmtree(attempts, ignore_errors=True)
         with contextlib.suppress(OSError):  # another job may have taken the folder over in between, and use it
             attempts.parent.rmdir()
-
-
-def _remove_temporaries(folder: Path, names: tuple[str, ...]) -> None:
-    """Removes temporary files of incarnations that were killed while they wrote."""
-    for name in names:
-        with contextlib.suppress(OSError):
-            for path in folder.glob(f".{name}.*.tmp"):
-                if not path.name.startswith(temporary_prefix(name)):  # this one is being written now
-                    path.unlink(missing_ok=True)

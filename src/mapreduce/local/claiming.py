@@ -23,6 +23,7 @@ from mapreduce.coordinator.statefiles import (
     WORK_FOLDER,
     FolderLock,
     output_in_use,
+    remove_temporaries,
     replace_file,
 )
 from mapreduce.errors import OutputRefused
@@ -172,6 +173,8 @@ class OutputClaim:
 def remove_leftovers(paths: OutputPaths, *, keep_runs: bool) -> None:
     """After the end of a job: log, attempts' logs and code stay; what else nobody needs any more goes."""
     remove_tree(paths.attempts)
+    remove_temporaries(paths.state, (ENDPOINT_FILE, TOKEN_FILE, paths.owner.name, paths.inputs.name))
+    remove_temporaries(paths.folder, (SUCCESS_NAME,))
     for job in sorted(paths.jobs.glob("*")):
         remove_tree(job / "traces")
         if not keep_runs:
