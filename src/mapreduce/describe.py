@@ -21,6 +21,7 @@ import msgspec
 from mapreduce.bundle import libraries_of
 from mapreduce.errors import InvalidUserCode, MapReduceError
 from mapreduce.jobspec import CodeProblem, Description
+from mapreduce.leaving import leave
 from mapreduce.loading import CodeSource, ImportFailed, load_code, user_traceback
 from mapreduce.typed import from_json
 from mapreduce.userenvironment import user_environment
@@ -179,4 +180,4 @@ def _printable(description: Description) -> Description:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -15,6 +15,7 @@ from typing import Final
 import click
 
 from mapreduce.errors import InvalidJobSpec, MapReduceError
+from mapreduce.leaving import leave
 
 #: The help page: by title, subcommand: (module below `mapreduce_cli.commands`, its line in `mr --help`).
 SECTIONS: Final = {
@@ -136,7 +137,7 @@ def _run(arguments: Sequence[str] | None, *, is_plugin: bool) -> None:
     if os.name != "posix":
         _say("Windows is not supported; use WSL, or a container. Linux and macOS are.")
         sys.exit(2)
-    sys.exit(invoke(arguments, is_plugin=is_plugin))
+    leave(invoke(arguments, is_plugin=is_plugin))
 
 
 def invoke(arguments: Sequence[str] | None = None, *, is_plugin: bool = False) -> int:

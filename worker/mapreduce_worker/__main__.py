@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mapreduce.leaving import leave
 from mapreduce_worker.agent.processes import LocalExecutors
 
 if TYPE_CHECKING:
@@ -195,4 +196,4 @@ def _worker_name(given: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
