@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -12,7 +14,8 @@ MADE_BY_TOOLS = {".git", ".venv", "__pycache__", "dist", "build", "node_modules"
 CODE = ("src", "operator", "worker")
 
 
-def tracked_files(*suffixes: str) -> list[Path]:
+@cache
+def tracked_files(*suffixes: str) -> tuple[Path, ...]:
     """All files under version control or about to be, with one of the suffixes; every file where there is no git."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -25,7 +28,7 @@ def tracked_files(*suffixes: str) -> list[Path]:
         paths = [ROOT / name for name in listed.stdout.split("\0") if name]
     else:
         paths = list(_walk(ROOT))
-    return sorted(path for path in paths if path.is_file() and (not suffixes or path.suffix in suffixes))
+    return tuple(sorted(path for path in paths if path.is_file() and (not suffixes or path.suffix in suffixes)))
 
 
 def code_files() -> list[Path]:
@@ -33,7 +36,8 @@ def code_files() -> list[Path]:
     return [path for path in tracked_files(".py") if path.relative_to(ROOT).parts[0] in CODE]
 
 
-def imported_modules(path: Path) -> set[str]:
+@cache
+def imported_modules(path: Path) -> frozenset[str]:
     """Absolute names of all modules that a file imports, wherever in the file."""
     modules = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
@@ -41,7 +45,13 @@ def imported_modules(path: Path) -> set[str]:
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             modules.add(node.module)
-    return modules
+    return frozenset(modules)
+
+
+@cache
+def attributes_in(path: Path) -> frozenset[str]:
+    """Names that follow a dot anywhere in a file."""
+    return frozenset(re.findall(r"\.(\w+)\b", path.read_text(encoding="utf-8")))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
