@@ -60,7 +60,7 @@ def load_code(source: CodeSource) -> LoadedCode:
     own = {JOB_MODULE, *source.libraries}
     if source.module:
         own.add(source.module.partition(".")[0])
-    modules = [value for name, value in list(sys.modules.items()) if name.partition(".")[0] in own]
+    modules = [value for name, value in sys.modules.copy().items() if name.partition(".")[0] in own]
     return LoadedCode(module, types_of(modules))
 
 
@@ -96,7 +96,7 @@ def _offer_libraries(libraries: Mapping[str, Path]) -> None:
     stale = {name for finder in before for name in finder.libraries} | set(libraries)
     for finder in before:
         sys.meta_path.remove(finder)
-    for name in [name for name in sys.modules if name.partition(".")[0] in stale]:
+    for name in [name for name in sys.modules.copy() if name.partition(".")[0] in stale]:
         del sys.modules[name]
     if libraries:
         sys.meta_path.insert(0, _LibraryFinder(libraries))

@@ -15,9 +15,17 @@ from mapreduce.coordinator.statefiles import read_endpoint
 from mapreduce.errors import MapReduceError
 from mapreduce.protocol.client import CoordinatorClient, FolderEndpoint
 from mapreduce.protocol.endpoint import UrlEndpoint, read_token
-from tests.support.aftermath import Story, check_no_leftovers, check_result, check_run, committed_in, until_cleaned_up
+from tests.support.aftermath import (
+    Story,
+    check_no_leftovers,
+    check_result,
+    check_run,
+    committed_in,
+    read_story,
+    until_cleaned_up,
+)
 from tests.support.killing import (
-    Program,
+    agents,
     executors_of,
     kill,
     send,
@@ -78,7 +86,7 @@ def test_workers_of_a_killed_coordinator_come_back_and_keep_running_their_attemp
     job.until_at(task, place)
     kill([first.process.pid])
     second = start_coordinator(job)
-    assert second.is_running
+    assert second.is_running, job.story()
     until(lambda: job.story().count("in epoch 2") == 2, "both workers to come back", job.story)
     job.open_gate(task, place)
     story = complete(job)
@@ -101,6 +109,7 @@ def test_a_stopped_worker_is_refused_after_its_lease_and_its_files_are_never_rea
     job.open_gate("map-3", "end")
     job.until_at("map-4")
     assert "map-3" in committed_in(job.root / "state") or job.visits("map-3") == 2
+    until(lambda: "WorkerLeft" in read_story(job.root / "state").kinds, "the end of the silence", job.story)
     send(stopped, signal.SIGCONT)
     until(lambda: zombie.said.count("joined the coordinator") == 2, "the zombie to register anew", job.story)
     job.open_gates()
@@ -169,12 +178,12 @@ def test_an_old_coordinator_that_wakes_up_beside_a_new_one_never_answers_again_a
 def test_a_stopped_agent_of_a_run_is_not_waited_for(job: SteppedJob) -> None:
     """Its task is done by the other worker; when it wakes up it is told that no work is left."""
     job.close_gate("map-5")
-    run = start_run(job, "--lease", "1s")
+    run = start_run(job, "--lease", "3s")
     job.until_at("map-5")
     until(lambda: len(committed_in(job.out / "_mapreduce")) == MAPS - 1, "the other maps", job.story)
     (note,) = job.seen.glob("map-5@begin.a1.*")
     executor = int(note.suffix[1:])
-    agent = next(pid for pid in _children(run) if executor in executors_of(pid))
+    agent = next(pid for pid in agents(job.root) if executor in executors_of(pid))
     send([agent, executor], signal.SIGSTOP)
     job.until_at("map-5", attempt=2)
     job.open_gates()
@@ -183,7 +192,3 @@ def test_a_stopped_agent_of_a_run_is_not_waited_for(job: SteppedJob) -> None:
     run.finishes()
     story = check_run(job)
     assert story.committers["map-5"].endswith(" a2")
-
-
-def _children(run: Program) -> list[int]:
-    return executors_of(run.process.pid)

@@ -1,8 +1,10 @@
 """Processes of the product that begin with everything imported: a fifth of the price of new ones, and tests start many.
 
 They are processes like any other: with an id, a command line, an environment, a folder and descriptors of their own,
-killed and waited for by who started them. What differs is that nothing is imported anew: tests of imports, of start-up
-and of what traces or limits a process from its start make a new one, see `mrruns.mr_command`.
+killed and waited for by who started them. The same goes for those of the product that they start themselves: workers of
+`mr run`, executors of workers. What differs is that nothing is imported anew, and that strings have the same hashes in
+all of them: tests of imports, of start-up, of memory and of what traces or limits a process from its start make a new
+one, see `mrruns.mr_command`; so do documents, containers and clusters.
 """
 
 from __future__ import annotations
@@ -17,34 +19,41 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_GET_CHILD_SUBREAPER: Final = 37
+#: For longer command lines and environments than the zygote's own.
 _ROOM: Final = " " * 8_192
 _ROOT: Final = Path(__file__).parents[2]
+#: Packages of which every module is imported before.
+PRELOADED: Final = ("mapreduce", "mapreduce_cli", "mapreduce_worker")
 
 
 class Zygote:
     """The process that others are forked from; one for this process, begun when it is needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, link: socket.socket | None = None) -> None:
         self._lock = threading.Lock()
-        self._link: socket.socket | None = None
+        self._link = link
 
     def fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
         """The id of a new child of this process; what it is to be is `zygote.Request`."""
         with self._lock:
             link = self._link or self._start()
-            _take_orphans(True)
+            took = _take_orphans(1)
             try:
                 socket.send_fds(link, [json.dumps(request).encode()], descriptors)
-                return int(link.recv(32))
+                process = int(link.recv(32) or 0)
             finally:
-                _take_orphans(False)
+                _take_orphans(took)
+        if not process:
+            raise ChildProcessError("it died before it was what was asked for")
+        return process
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = {**os.environ, "SSL_CERT_FILE": os.devnull}
+        environment = {**os.environ, "SSL_CERT_FILE": os.devnull, "ROOM": _ROOM}
         command = [sys.executable, "-X", "faulthandler", "-m", "tests.support.zygote", str(theirs.fileno()), _ROOM]
         process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), env=environment, cwd=_ROOT)
         theirs.close()
@@ -53,18 +62,17 @@ class Zygote:
         return ours
 
 
-_ZYGOTE: Final = Zygote()
+_zygote = Zygote()
 
 
 class Forked(subprocess.Popen[Any]):
-    """`python -m MODULE ARGUMENTS`; `options` are those of `Popen` that tests need.
+    """As `Popen`, for a command `python -P -m MODULE ARGUMENTS`, with or without the `-P`; others are its own business.
 
     A subclass for all that a `Popen` does for its user; only how the process is made differs.
     """
 
-    def __init__(self, module: str, *arguments: object, **options: Any) -> None:
-        self._module = module
-        super().__init__([str(argument) for argument in arguments], **options)
+    packages: ClassVar[Sequence[str]] = PRELOADED
+    """Whose modules are forked."""
 
     def _execute_child(
         self,
@@ -80,20 +88,23 @@ class Forked(subprocess.Popen[Any]):
         shell: object,
         *rest: Any,
     ) -> None:
-        p2cread, _, _, c2pwrite, _, errwrite, _, _, _, _, _, start_new_session, *_ = rest
-        del close_fds, startupinfo, creationflags
-        assert not any((executable, preexec_fn, shell)), "only a new process can do that"
+        p2cread, _, _, c2pwrite, _, errwrite, _, gid, gids, uid, umask, start_new_session, process_group = rest
+        if any((executable, preexec_fn, shell, gid, gids, uid, umask != -1)) or _package_of(args) not in self.packages:
+            super()._execute_child(  # type: ignore[misc]
+                *(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell), *rest
+            )
+            return
         numbers = [0, 1, 2, *pass_fds]
         given = [given if given >= 0 else own for own, given in enumerate((p2cread, c2pwrite, errwrite))]
         request = {
-            "module": self._module,
-            "arguments": args,
+            "command": [os.fspath(word) for word in args],
             "folder": str(Path(cwd or ".").absolute()),
             "environment": dict(os.environ if env is None else env),
             "numbers": numbers,
             "is_session": bool(start_new_session),
+            "group": process_group,
         }
-        self.pid = _ZYGOTE.fork(request, [*given, *pass_fds])
+        self.pid = _zygote.fork(request, [*given, *pass_fds])
         self._child_created = True
         self._close_pipe_fds(*rest[:6])  # type: ignore[attr-defined]
 
@@ -102,9 +113,26 @@ def start_module(
     module: str, *arguments: object, prefix: Sequence[str] = (), **options: Any
 ) -> subprocess.Popen[bytes]:
     """`python -m MODULE ARGUMENTS`: a new process where `prefix` is how an interpreter is started there."""
+    words = ["-m", module, *(str(argument) for argument in arguments)]
     if not prefix:
-        return Forked(module, *arguments, **options)
-    return subprocess.Popen([*prefix, "-m", module, *(str(argument) for argument in arguments)], **options)
+        return Forked([sys.executable, "-X", "faulthandler", *words], **options)
+    return subprocess.Popen([*prefix, *words], **options)
+
+
+def fork_from(link: socket.socket) -> None:
+    """In a process that was forked: what it starts of the product is forked from who listens on `link`."""
+    global _zygote
+    _zygote = Zygote(link)
+    subprocess.Popen = Forked  # type: ignore[misc]
+
+
+def _package_of(command: Sequence[object]) -> str:
+    """What `python -m` runs a module of; empty for other commands, and options that only a new interpreter can have."""
+    words = [str(word) for word in command]
+    place = words.index("-m") if "-m" in words else 0
+    if not place or words[0] != sys.executable or not set(words[1:place]) <= {"-P", "-X", "faulthandler"}:
+        return ""
+    return words[place + 1].partition(".")[0]
 
 
 def _end(link: socket.socket, zygote: subprocess.Popen[bytes]) -> None:
@@ -112,8 +140,11 @@ def _end(link: socket.socket, zygote: subprocess.Popen[bytes]) -> None:
     zygote.wait(10)
 
 
-def _take_orphans(is_wanted: bool) -> None:
-    """Whether processes below this one that lose their parent become its children."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, int(is_wanted), 0, 0, 0):
+def _take_orphans(is_wanted: int) -> int:
+    """Whether processes below this one that lose their parent become its children; returns whether they did before."""
+    libc, before = ctypes.CDLL(None, use_errno=True), ctypes.c_int()
+    if libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, is_wanted, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+    return before.value

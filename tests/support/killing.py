@@ -56,8 +56,15 @@ def executors_of(agent: int) -> list[int]:
     found = []
     for path in Path(f"/proc/{agent}/task").glob("*/children"):
         with contextlib.suppress(OSError):
-            found += [int(pid) for pid in path.read_text().split()]
+            found += [int(pid) for pid in path.read_text().split() if _is_executor(int(pid))]
     return found
+
+
+def _is_executor(pid: int) -> bool:
+    """Not the zygote of an agent, which is its child too."""
+    with contextlib.suppress(OSError):
+        return b"mapreduce_worker.executor" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
@@ -120,7 +127,10 @@ class Program:
         return self.wait()
 
     def wait(self) -> int:
-        return self.process.wait(DEADLINE_S)
+        try:
+            return self.process.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it did not end\n{commands_in(self.job.root)}\n{self.job.story()}") from None
 
     def finishes(self) -> str:
         """Wait for its success; what it said."""

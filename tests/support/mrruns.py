@@ -52,7 +52,7 @@ def mr_command(*arguments: object) -> list[str]:
 
 def start_mr(*arguments: object, **options: Any) -> subprocess.Popen[Any]:
     """The same, started, where it does not matter that its modules were imported before; `options` are of `Popen`."""
-    return Forked("mapreduce_cli", *arguments, **options)
+    return Forked(mr_command(*arguments), **options)
 
 
 def mr(*arguments: object, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:

@@ -16,6 +16,7 @@ from mapreduce.model import MIB, Code, Input, JobSpec, Output, Storage, Workers
 from mapreduce.protocol.messages import Assignment, AttemptId, FileRange, JobDefinition, Split
 from tests.support.fakecoordinator import FakeCoordinator
 from tests.support.forked import start_module
+from tests.support.killing import executors_of
 
 
 class Worker:
@@ -43,8 +44,7 @@ class Worker:
 
     def executors(self) -> list[int]:
         """Process ids of its executors."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return executors_of(self.process.pid)
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
