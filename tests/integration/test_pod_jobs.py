@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.support.hosts import short_folder
+from tests.support.mrruns import is_alive
 from tests.support.podjobs import PodJob
 from tests.support.pods import interpreter_for_others
-from tests.support.workers import eventually, is_alive
+from tests.support.workers import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are Linux")
 

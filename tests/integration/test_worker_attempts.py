@@ -14,7 +14,8 @@ import pytest
 from mapreduce.dataplane.tracing import RecordTrace
 from mapreduce.protocol.messages import Commit, Fail, RunRef
 from tests.support.attempts import SUM, failure_of, run_one, still_works
-from tests.support.workers import Setting, eventually, is_alive, setting_in
+from tests.support.mrruns import is_alive
+from tests.support.workers import Setting, eventually, setting_in
 
 
 @pytest.fixture

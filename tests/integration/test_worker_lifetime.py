@@ -14,7 +14,8 @@ import pytest
 
 from mapreduce.privatefolders import make_private_folder
 from mapreduce.protocol.messages import Commit, Release
-from tests.support.workers import Setting, Worker, eventually, is_alive, setting_in
+from tests.support.mrruns import is_alive
+from tests.support.workers import Setting, Worker, eventually, setting_in
 
 #: Tasks of this job run until a file of the name in their record appears.
 WAITING = """

@@ -15,8 +15,9 @@ import pytest
 from mapreduce.protocol.messages import Assignment, Commit, Fail, Release, RunRef
 from tests.support.attempts import SUM
 from tests.support.hosts import short_folder
+from tests.support.mrruns import is_alive
 from tests.support.pods import AGENT_USER, EXECUTOR_USER, Pod, interpreter_for_others, share
-from tests.support.workers import Setting, eventually, is_alive, setting_in
+from tests.support.workers import Setting, eventually, setting_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are Linux")
 

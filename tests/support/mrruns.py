@@ -200,11 +200,15 @@ class Running:
 
 
 def is_alive(pid: int) -> bool:
-    """It runs, and is no zombie that nobody waits for."""
+    """It runs; it is no zombie that nobody waits for.
+
+    A killed process is shown as a zombie while other threads of it still end, and hold its files and locks until then.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return False
+    return fields[0] not in {"Z", "X"} or int(fields[17]) > 1  # num_threads of proc_pid_stat(5)
 
 
 def _commands() -> dict[int, str]:

@@ -158,12 +158,3 @@ def eventually(condition: Callable[[], bool], what: str, *, within_s: float = 10
     while not condition():
         assert time.monotonic() < end_s, f"not within {within_s} s: {what}"
         time.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs (a zombie does not)."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] not in {"Z", "X"}

@@ -15,7 +15,8 @@ from mapreduce_worker.agent.executors import Ending
 from mapreduce_worker.agent.remote import RemoteExecutors
 from mapreduce_worker.executor.cgroup import killed_for_memory_count, memory_limit_bytes
 from tests.support.hosts import Called, HostProcess, short_folder
-from tests.support.workers import eventually, is_alive
+from tests.support.mrruns import is_alive
+from tests.support.workers import eventually
 from tests.unit.test_executor_processes import meet
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the host is for containers, which are Linux")

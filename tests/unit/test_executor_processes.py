@@ -15,7 +15,8 @@ from mapreduce_worker.agent.executors import Ending, Executor, Executors
 from mapreduce_worker.agent.processes import LocalExecutors
 from mapreduce_worker.agent.remote import RemoteExecutors
 from tests.support.hosts import Called, HostProcess, short_folder
-from tests.support.workers import eventually, is_alive
+from tests.support.mrruns import is_alive
+from tests.support.workers import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc; the host is for Linux")
 
