@@ -20,7 +20,7 @@ from tests.support.simnetwork import CALM, STORM, Weather
 from tests.support.simulation import Simulation, simulate
 from tests.support.simworker import SimWorker, remove_scratch
 
-SEEDS = range(int(os.environ.get("SEEDS", "500" if os.environ.get("EXHAUSTIVE") else "60")))
+SEEDS = range(int(os.environ.get("SEEDS", "500" if os.environ.get("EXHAUSTIVE") else "100")))
 if "SEED" in os.environ:
     SEEDS = range(int(os.environ["SEED"]), int(os.environ["SEED"]) + 1)
 

@@ -15,6 +15,7 @@ from mapreduce.errors import JobFailed
 from mapreduce.local import processes
 from mapreduce.local.processes import Death, WorkerProcesses, WorkerSettings, describe_exit
 from mapreduce.local.supervising import stop, supervise, wait_until_gone
+from tests.support.mrruns import is_alive
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at processes in /proc")
 
@@ -179,7 +180,7 @@ def test_orphans_see_the_end_of_their_parent_and_go(tmp_path: Path) -> None:
         await until(lambda: len(up(tmp_path)) == 2)
         process.kill()
         process.wait()
-        await until(lambda: not any(_exists(pid) for pid in up(tmp_path)))
+        await until(lambda: not any(is_alive(pid) for pid in up(tmp_path)))
 
     asyncio.run(story())
 
@@ -190,14 +191,6 @@ def test_orphans_see_the_end_of_their_parent_and_go(tmp_path: Path) -> None:
 )
 def test_an_exit_is_described_in_words(code: int, words: str) -> None:
     assert describe_exit(code) == words
-
-
-def _exists(pid: int) -> bool:
-    """It runs; one that has ended and that nobody waits for (an orphan's fate in a container) does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def _group_exists(group: int) -> bool:
