@@ -11,7 +11,7 @@ def leave(code: int) -> NoReturn:
     """`sys.exit(code)`, but what is alive by now is left to the system, cycles and all.
 
     An interpreter looks for garbage twice while it ends. After the imports of a command that is about a tenth of all
-    its processor time, and finds nothing that matters: exit handlers run, threads are waited for and streams are flushed
+    its processor time, and finds nothing that matters: exit handlers run, threads are waited for, streams are flushed
     as always. Only objects in cycles are not finalized, which nobody may count on.
     """
     gc.freeze()
